@@ -1,0 +1,33 @@
+"""analogjax: from an oxygen vacancy to a network's accuracy, in one differentiable program."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import devices as devices
+    from . import physics as physics
+    from . import plotting as plotting
+    from . import runs as runs
+    from . import simulation as simulation
+    from . import stimuli as stimuli
+    from .simulation import simulate as simulate
+
+__version__ = metadata.version("analogjax")
+
+_SUBPACKAGES = ("devices", "physics", "plotting", "runs", "simulation", "stimuli")
+
+
+def __getattr__(name: str) -> Any:
+    # Sub-packages load on first use: diffrax alone takes seconds, and `analogjax list` needs none.
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name == "simulate":
+        return importlib.import_module(f"{__name__}.simulation").simulate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_SUBPACKAGES, "simulate"]

@@ -1,0 +1,13 @@
+"""Physical constants (CODATA 2018; the values that fix the SI are exact)."""
+
+ELEMENTARY_CHARGE = 1.602176634e-19
+"""Elementary charge q [C] (exact)."""
+
+BOLTZMANN = 1.380649e-23
+"""Boltzmann constant k [J/K] (exact)."""
+
+BOLTZMANN_EV = BOLTZMANN / ELEMENTARY_CHARGE
+"""Boltzmann constant [eV/K]."""
+
+ROOM_TEMPERATURE = 300.0
+"""Reference temperature of every preset [K]."""
