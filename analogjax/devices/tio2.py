@@ -47,8 +47,8 @@ class FilmFields(eqx.Module):
 
     potential: CellField
     """Electric potential [V]."""
-    temperature: CellField
-    """Temperature [K]."""
+    temperature: Float[Array, "..."]
+    """Temperature [K]: one value per cell, or one for all in an isothermal film."""
     fastest: Scalar
     """Largest Courant and diffusion number per second [1/s]."""
 
@@ -232,7 +232,9 @@ class FourTerminalTiO2(AbstractDevice):
     def initial_fields(self, state: CellField) -> FilmFields:
         """Return the fields at 0 V."""
         zero = jnp.zeros_like(state)
-        return FilmFields(zero, zero + self.ambient_temperature, jnp.zeros((), state.dtype))
+        ambient = self.ambient_temperature
+        temperature = zero + ambient if self.self_heating else ambient
+        return FilmFields(zero, temperature, jnp.zeros((), state.dtype))
 
     def settle(
         self, v: Scalar, state: CellField, fields: FilmFields, workspace: _Workspace, path: Path
@@ -277,7 +279,8 @@ class FourTerminalTiO2(AbstractDevice):
     ) -> tuple[Scalar, Scalar, CellField]:
         """Return I(T1) at v on the plateau, R24 after it, and the read potential as next guess."""
         states = jnp.stack([plateau, after])
-        temperatures = jnp.stack([fields.temperature, fields.temperature * 0 + self.ambient_temperature])
+        ambient = jnp.broadcast_to(self.ambient_temperature, fields.temperature.shape)
+        temperatures = jnp.stack([fields.temperature, ambient])
         biases = jnp.stack([_write_bias(v), _read_bias(self.read_voltage)])
         guesses = jnp.stack([fields.potential, guess])
 

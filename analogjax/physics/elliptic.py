@@ -62,15 +62,13 @@ class CosinePreconditioner(eqx.Module):
         # preconditioner; the mean contact conductance is the natural size.
         shift = contacts.sum() / cells**2
         self.inverse = 1 / eigenvalues.at[0, 0].set(shift)
-        # Column j: the response of all boundary faces to a unit source behind face j.
-        unit = jnp.eye(4 * cells, dtype=dtype).reshape(-1, 4, cells)
-        green = jax.vmap(lambda q: _at_edges(self.inverse * _from_edges(q)).reshape(-1))(unit)
+        green = _greens_function(self.inverse)
         system = jnp.eye(4 * cells, dtype=dtype) + contacts[:, None] * green
         self.capacitance = jnp.linalg.solve(system, jnp.diag(contacts))
 
     def __call__(self, residual: CellField, weight: CellField) -> CellField:
         """Apply the preconditioner; `weight` is ``(sigma h)^(-1/2)`` per cell."""
-        matrix = jnp.asarray(cosine_matrix(residual.shape[0]), residual.dtype)
+        matrix = _cosines(residual)
         spectrum = self.inverse * (matrix @ (weight * residual) @ matrix.T)
         edges = _at_edges(spectrum)
         correction = (self.capacitance @ edges.reshape(-1)).reshape(edges.shape)
@@ -78,21 +76,39 @@ class CosinePreconditioner(eqx.Module):
         return weight * (matrix.T @ spectrum @ matrix)
 
 
+def _cosines(like: Array) -> Float[Array, "k i"]:
+    return jnp.asarray(cosine_matrix(like.shape[-1]), like.dtype)
+
+
 def _at_edges(spectrum: CellField) -> Edges:
     """Values on the boundary faces of the field with these cosine coefficients."""
-    matrix = jnp.asarray(cosine_matrix(spectrum.shape[0]), spectrum.dtype)
+    matrix = _cosines(spectrum)
     ends = matrix[:, [0, -1]].T
-    along_y = (ends @ spectrum) @ matrix
-    along_x = (ends @ spectrum.T) @ matrix
-    return jnp.concatenate([along_y, along_x])
+    return jnp.concatenate([ends @ spectrum, ends @ spectrum.T]) @ matrix
 
 
 def _from_edges(faces: Edges) -> CellField:
     """Cosine coefficients of sources behind the boundary faces (transpose of `_at_edges`)."""
-    matrix = jnp.asarray(cosine_matrix(faces.shape[-1]), faces.dtype)
+    matrix = _cosines(faces)
     ends = matrix[:, [0, -1]]
     spectra = faces @ matrix.T
     return ends @ spectra[:2] + (ends @ spectra[2:]).T
+
+
+def _greens_function(inverse: CellField) -> Float[Array, "boundary boundary"]:
+    """Response of every boundary face to a unit source behind every other, edge pair by edge pair.
+
+    Written out by separation of variables: ``_at_edges(inverse * _from_edges(identity))`` would
+    hold 4 N fields at once.
+    """
+    matrix = _cosines(inverse)
+    ends = matrix[:, [0, -1]]
+    cells = inverse.shape[0]
+    same = jnp.einsum("ka,kb,kl,lj,li->ajbi", ends, ends, inverse, matrix, matrix, optimize=True)
+    cross = jnp.einsum("ka,lb,kl,lj,ki->ajbi", ends, ends, inverse, matrix, matrix, optimize=True)
+    # Rows: where it is seen (x edges, then y edges); the cosine basis treats both axes alike.
+    same, cross = (block.reshape(2 * cells, 2 * cells) for block in (same, cross))
+    return jnp.block([[same, cross], [cross.T, same]])
 
 
 def conjugate_gradients(
@@ -132,28 +148,29 @@ def _iterate(operator, b, precondition, guess, tolerance):
     energy = jnp.vdot(guess, image)
     projection = jnp.vdot(guess, b)
     scale = jnp.where(energy > 0, projection / jnp.where(energy > 0, energy, 1.0), 0.0)
-    x = scale * guess
-    r = b - scale * image
-    z = precondition(r)
-    rz = jnp.vdot(r, z)
-    # <b, x0> is the energy already caught by the guess, <r, z> estimates what is left.
-    target = tolerance**2 * (scale * projection + rz)
+    caught = scale * projection
 
+    # One iteration preconditions first and steps afterwards, so that the preconditioner (most of
+    # the work and of the compilation) appears once in the program.
     def unfinished(carry):
-        _, _, _, rz, n = carry
-        return (rz > target) & (n < MAX_ITERATIONS)
+        *_, active, n = carry
+        return active & (n < MAX_ITERATIONS)
 
     def step(carry):
-        x, r, p, rz, n = carry
-        active = rz > target
+        x, r, p, rz, target, active, n = carry
+        z = precondition(r)
+        rz_next = jnp.vdot(r, z)
+        # <b, x0> is the energy that the guess has caught, <r, z> estimates what is left.
+        target = jnp.where(n == 0, tolerance**2 * (caught + rz_next), target)
+        active = active & (rz_next > target)
+        beta = jnp.where(n == 0, 0.0, rz_next / jnp.where(rz > 0, rz, 1.0))
+        p = z + beta * p
         image = operator(p)
         curvature = jnp.vdot(p, image)
-        alpha = jnp.where(active, rz / jnp.where(active, curvature, 1.0), 0.0)
-        x = x + alpha * p
-        r = r - alpha * image
-        z = precondition(r)
-        rz_next = jnp.where(active, jnp.vdot(r, z), rz)
-        beta = jnp.where(active, rz_next / jnp.where(active, rz, 1.0), 0.0)
-        return x, r, jnp.where(active, z + beta * p, p), rz_next, n + 1
+        # A lane that has converged (or has nothing to solve for) takes steps of length zero.
+        alpha = jnp.where(active, rz_next / jnp.where(active, curvature, 1.0), 0.0)
+        return x + alpha * p, r - alpha * image, p, rz_next, target, active, n + 1
 
-    return lax.while_loop(unfinished, step, (x, r, z, rz, 0))[0]
+    zero = jnp.zeros((), b.dtype)
+    start = (scale * guess, b - scale * image, jnp.zeros_like(b), zero, zero, jnp.array(True), 0)
+    return lax.while_loop(unfinished, step, start)[0]

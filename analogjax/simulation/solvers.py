@@ -118,6 +118,26 @@ class _RungeKutta(diffrax.AbstractSolver):
         return y1, error, dict(y0=y0, y1=y1), fields, diffrax.RESULTS.successful
 
 
+class _FirstStep(diffrax.AbstractStepSizeController):
+    """A step-size controller with a traced first step.
+
+    diffrax checks its own `dt0` argument, which for a traced value is a host callback in the
+    compiled program; handed over here it is not checked (it is ours, and positive).
+    """
+
+    controller: diffrax.AbstractStepSizeController
+    dt0: Scalar
+
+    def wrap(self, direction):
+        return _FirstStep(self.controller.wrap(direction), self.dt0)
+
+    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+        return self.controller.init(terms, t0, t1, y0, self.dt0, args, func, error_order)
+
+    def adapt_step_size(self, *args):
+        return self.controller.adapt_step_size(*args)
+
+
 class StepResult(eqx.Module):
     """What became of one plateau."""
 
@@ -147,17 +167,17 @@ class AbstractSolver(eqx.Module):
 def _integrate(
     device, workspace, state, fields, plateau, adjoint, *, method, dt0, controller, max_steps
 ):
-    dtype = plateau.duration.dtype
+    dt0 = jnp.asarray(dt0, plateau.duration.dtype)
     solution = diffrax.diffeqsolve(
         _Motion(device, workspace, plateau),
         _RungeKutta(method),
-        t0=jnp.zeros((), dtype),
-        t1=jnp.ones((), dtype),
-        dt0=jnp.asarray(dt0, dtype),
+        t0=0.0,
+        t1=1.0,
+        dt0=None,
         y0=state,
         args=fields,
         saveat=diffrax.SaveAt(t1=True, solver_state=True),
-        stepsize_controller=controller,
+        stepsize_controller=_FirstStep(controller, dt0),
         adjoint=adjoint,
         max_steps=max_steps,
         throw=False,
