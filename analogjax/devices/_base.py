@@ -51,6 +51,11 @@ class AbstractDevice(eqx.Module):
 
     # What `simulate` needs.
 
+    @property
+    def default_solver(self) -> str:
+        """Name of the solver that suits the dynamics; see `analogjax.simulation.SOLVERS`."""
+        return "heun"
+
     @abc.abstractmethod
     def prepare(self) -> PyTree:
         """Return the workspace: what depends on parameters only."""

@@ -33,7 +33,7 @@ def default_tolerance(dtype: jnp.dtype) -> float:
     Each iteration gains about a digit, so in float64 full accuracy costs two iterations more than
     1e-10 would: gradients, reciprocity and current balance then hold to round-off.
     """
-    return 1e-13 if dtype == jnp.float64 else 1e-6
+    return 1e-14 if dtype == jnp.float64 else 1e-6
 
 
 class CosinePreconditioner(eqx.Module):

@@ -41,7 +41,7 @@ def simulate(
         drive: What is applied, from `analogjax.stimuli`.
         state: Where to start; the device's `init_state` if None.
         key: Random key of devices with stochastic dynamics; the others ignore it.
-        solver: A solver of `analogjax.simulation` or its name; `Heun()` if None.
+        solver: A solver of `analogjax.simulation` or its name; the device's default if None.
         adjoint: `ReverseMode()` (the default: checkpointed, for gradients by many parameters) or
             `ForwardMode()` (for few parameters: `jax.jvp`, `jax.jacfwd`).
         save: What to keep; every state if None.
@@ -70,7 +70,7 @@ def simulate(
     wanted = jax.eval_shape(device.init_state)
     _check_state(state, wanted)
     result = _simulate(
-        device, drive, state, resolve_solver(solver), resolve_adjoint(adjoint), save or Save()
+        device, drive, state, resolve_solver(solver, device), resolve_adjoint(adjoint), save or Save()
     )
     if throw:
         raise_if_failed(result, drive)

@@ -207,7 +207,7 @@ class Heun(AbstractSolver):
     """Most steps a pulse may take."""
 
     def __init__(
-        self, substeps: int | None = None, *, courant: float = 0.3, max_steps: int = 4096
+        self, substeps: int | None = None, *, courant: float = 0.5, max_steps: int = 4096
     ):
         """Choose the step; see the fields.
 
@@ -267,9 +267,9 @@ class Adaptive(AbstractSolver):
     def __init__(
         self,
         rtol: float = 1e-5,
-        atol: float = 1e-6,
+        atol: float = 1e-5,
         *,
-        method: str = "bosh3",
+        method: str = "tsit5",
         max_steps: int = 4096,
     ):
         """Choose tolerances and method.
@@ -310,10 +310,9 @@ SOLVERS = {"heun": Heun, "adaptive": Adaptive}
 """Solvers by the name used in configurations."""
 
 
-def resolve_solver(solver: Any) -> AbstractSolver:
-    """Return the solver that an argument names, or say what it must be."""
-    if solver is None:
-        return Heun()
+def resolve_solver(solver: Any, device: AbstractDevice) -> AbstractSolver:
+    """Return the solver that an argument names (the device's own for None), or say what it must be."""
+    solver = device.default_solver if solver is None else solver
     if isinstance(solver, AbstractSolver):
         return solver
     if isinstance(solver, str):
