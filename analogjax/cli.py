@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from . import __version__, runs
 
@@ -54,16 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.overrides += rest
     try:
         return _COMMANDS[options.command](options)
-    except KeyboardInterrupt:
-        print("interrupted: start it again with the same --out to go on", file=sys.stderr)
-        return 130
     except Exception as error:
         return _report(error, options.traceback)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, like every other of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message} (see `{self.prog} --help`)", file=sys.stderr)
+        raise SystemExit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
     # No abbreviations: `--o` would bind a word that an override was meant to be.
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="analogjax",
         description="Lists, runs, shows and compares the experiments of analogjax.",
         allow_abbrev=False,
@@ -126,11 +132,15 @@ def _list(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / options.name / time.strftime("%Y-%m-%d_%H-%M-%S")
-    if options.multirun:
-        code = _sweep(options, out)
-    else:
-        _run_one(runs.compose(options.name, options.overrides), out)
-        code = 0
+    try:
+        if options.multirun:
+            code = _sweep(options, out)
+        else:
+            _run_one(runs.compose(options.name, options.overrides), out)
+            code = 0
+    except KeyboardInterrupt:
+        print(f"interrupted: start it again with --out {out} to go on", file=sys.stderr)
+        return 130
     print(f"run folder: {out}")
     return code
 

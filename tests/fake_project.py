@@ -66,9 +66,8 @@ def run(config, run):
         raise ValueError("Argument `label` must be harmless, but is 'refused'.")
     first = run.stage("solve", solve)
     die_before("fit")
-    second = run.stage(
-        "fit", lambda: {"rate": -np.polyfit(first["time"], np.log(first["voltage"].clip(1e-9)), 1)[0]}
-    )
+    logarithm = np.log(first["voltage"].clip(1e-9))
+    second = run.stage("fit", lambda: {"rate": -np.polyfit(first["time"], logarithm, 1)[0]})
     die_before("metrics")
     run.metric("rate_per_s", second["rate"], help="fitted rate of decay")
     die_before("report")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -61,7 +62,10 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
     tree, files = _read(library, name, groups)
     assignments = [
         *_leaves(tree, files),
-        *((key, value, "on the command line") for key, value in values),
+        *(
+            (key, value, f"(on the command line, for {_library.shown(main)})")
+            for key, value in values
+        ),
     ]
 
     # The common keys first: precision and platform must be known before JAX is imported.
@@ -69,7 +73,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
     known = _schema.keys(common)
     for key, value, where in assignments:
         if key in known:
-            _schema.assign(common, key, value, where)
+            _schema.assign(common, key, value, where, "every configuration")
     given = {key for key, _, _ in assignments}
     _setup.set_up(common.precision, common.platform)
     file = library.experiment_file(
@@ -87,7 +91,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
             config[key] = common[key]
     for key, value, where in assignments:
         if key not in known:
-            _schema.assign(config, key, value, where, extra=known)
+            _schema.assign(config, key, value, where, _library.shown(file), extra=known)
     typed, resolved = _schema.finish(config, common)
     _setup.set_up(resolved["precision"], resolved["platform"])
     title, summary = _library.docstring(file)
@@ -129,14 +133,14 @@ def swept_keys(overrides: Sequence[str]) -> set[str]:
 
 def _parse(overrides: Sequence[str], sweeping: bool = False) -> list[Override]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     parsed = []
     for text in overrides:
         try:
             override = parser.parse_override(text)
-        except OverrideParseException:
+        except HydraException:
             raise UsageError(
                 f"An override must have the form key=value (quote values with spaces or commas), "
                 f"but is {text!r}."
@@ -154,7 +158,10 @@ def _split(
     groups, values = [], []
     for override in overrides:
         # A group of Hydra's is a folder; `key@package=option` is always one.
-        if (library.configs / override.key_or_group).is_dir():
+        folder = library.configs / override.key_or_group
+        if folder.is_dir():
+            if not override.is_delete() and not isinstance(override.value(), str | list):
+                raise UsageError(_no_option(folder, override.key_or_group, override.value()))
             groups.append(override.input_line)
         elif override.is_delete():
             raise UsageError(
@@ -175,10 +182,19 @@ def _read(
         The tree of values, and each group's place in it with the file that was chosen for it.
     """
     import hydra
+    import yaml
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+
+    defaults = (_plain(library.configs / f"{name}.yaml") or {}).get("defaults")
+    if defaults is not None and "_self_" not in defaults:
+        # Without it Hydra warns, since the order in which files overwrite each other is not said.
+        raise UsageError(
+            f"Key `defaults` in configs/{name}.yaml must hold `_self_` "
+            "(last, if the file's own values are to win), but does not."
+        )
 
     # A notebook may have Hydra initialised for itself; its state comes back afterwards.
     kept = GlobalHydra.instance().hydra
@@ -188,16 +204,8 @@ def _read(
             config_dir=str(library.configs.resolve()), version_base="1.3"
         ):
             composed = hydra.compose(name, overrides=groups, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UsageError(_explain(library, name, str(error))) from None
-    except Exception as error:
-        # A YAML file that cannot be parsed: its own message tells file, line and column.
-        import yaml
-
-        if not isinstance(error, yaml.YAMLError):
-            raise
-        text = " ".join(str(error).split())
-        raise UsageError(f"The files of configs/{name}.yaml must be YAML, but {text}.") from None
     finally:
         GlobalHydra.instance().hydra = kept
     chosen = {
@@ -216,18 +224,19 @@ def _read(
     return {str(key): value for key, value in tree.items()}, files
 
 
+def _no_option(folder: Path, group: str, option: Any) -> str:
+    options = sorted(path.stem for path in folder.glob("*.yaml"))
+    return (
+        f"Group `{group}` must be one of {', '.join(options)}, "
+        f"but is {option!r}{nearest(str(option), options)}."
+    )
+
+
 def _explain(library: _library.Library, name: str, message: str) -> str:
     """Turn Hydra's several lines about a missing option into one sentence."""
-    import re
-
     found = re.search(r"Could not find '([^']+)/([^'/]+)'", message)
     if found and (library.configs / found[1]).is_dir():
-        group, option = found.groups()
-        options = sorted(path.stem for path in (library.configs / group).glob("*.yaml"))
-        return (
-            f"Group `{group}` must be one of {', '.join(options)}, "
-            f"but is {option!r}{nearest(option, options)}."
-        )
+        return _no_option(library.configs / found[1], found[1], found[2])
     text = " ".join(message.split())
     return f"Configuration configs/{name}.yaml must compose, but Hydra says: {text}"
 
@@ -260,7 +269,15 @@ def _leaves(
 def _plain(file: Path) -> Any:
     import yaml
 
-    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        # Its own message tells line and column.
+        raise UsageError(
+            f"File {_library.shown(file)} must be YAML, but {' '.join(str(error).split())}."
+        ) from None
 
 
 def _holds(content: Any, path: tuple[str, ...]) -> bool:

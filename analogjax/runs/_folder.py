@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,7 @@ class RunFolder:
         if not self.finished:
             self._timings["starts"] += 1
             self._write_environment(resumed)
+            self._write_timings()
 
     @property
     def seed(self) -> int:
@@ -233,6 +235,8 @@ class RunFolder:
         Raises:
             ValueError: If a variable or coordinate of numbers lacks its unit.
         """
+        import zarr
+
         self._take("dataset", group)
         for name, variable in dataset.variables.items():
             if variable.dtype.kind in "iufc" and "units" not in variable.attrs:
@@ -242,12 +246,16 @@ class RunFolder:
                 )
         store = self.path / "results.zarr"
         partial = _atomic.partial_folder(self.path, "results.zarr")
-        dataset.to_zarr(partial, group=group, mode="w", consolidated=False)
+        with _quiet_zarr():
+            dataset.to_zarr(partial, group=group, mode="w", consolidated=False)
         store.mkdir(exist_ok=True)
         os.replace(partial / "zarr.json", store / "zarr.json")
         shutil.rmtree(store / group, ignore_errors=True)
         os.replace(partial / group, store / group)
         shutil.rmtree(partial)
+        with _quiet_zarr():
+            # So that one group, or the whole tree, opens without a warning.
+            zarr.consolidate_metadata(str(store))
 
     # Reporting
 
@@ -341,6 +349,14 @@ class RunFolder:
             timings=self._timings,
         )
         _atomic.write_text(self.path / REPORT, page)
+
+
+@contextlib.contextmanager
+def _quiet_zarr() -> Iterator[None]:
+    """Silence zarr's notes that text and consolidated metadata are not yet in its specification."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Zarr (V3|format 3) specification.*")
+        yield
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

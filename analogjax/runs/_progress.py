@@ -17,7 +17,7 @@ class Progress(Protocol):
         ...
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Return a duration as a person says it: `0.4 s`, `35 s`, `4 min 10 s`, `2 h 5 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"

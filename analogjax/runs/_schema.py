@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from ._errors import UsageError, nearest
@@ -59,7 +60,9 @@ def structured(config_class: type, where: str) -> Any:
         raise TypeError(f"`Config` of {where} must have plain types, but {text}.") from error
 
 
-def assign(node: Any, key: str, value: Any, where: str, extra: typing.Sequence[str] = ()) -> None:
+def assign(
+    node: Any, key: str, value: Any, where: str, owner: str, extra: Sequence[str] = ()
+) -> None:
     """Set one dotted key of a typed node.
 
     Args:
@@ -67,6 +70,7 @@ def assign(node: Any, key: str, value: Any, where: str, extra: typing.Sequence[s
         key: The dotted key.
         value: The value: plain, or a string with an interpolation.
         where: Where it was written, as in "in configs/x.yaml", for messages.
+        owner: Whose keys they are, for messages.
         extra: Further keys to propose for a misspelt one at the top.
 
     Raises:
@@ -81,17 +85,17 @@ def assign(node: Any, key: str, value: Any, where: str, extra: typing.Sequence[s
         path = ".".join(parts[: depth + 1])
         if OmegaConf.is_list(parent) or not OmegaConf.is_config(parent):
             raise UsageError(
-                f"Key `{key}` {where} must be a key of this configuration, "
+                f"Key `{key}` {where} must be a key of {owner}, "
                 f"but `{'.'.join(parts[:depth])}` has none below it."
             )
         if not _free(parent) and part not in keys(parent):
             choices = [".".join([*parts[:depth], name]) for name in keys(parent)]
-            choices += [] if depth else list(extra)
+            choices += [] if depth else [name for name in extra if name not in choices]
             hint = nearest(path, choices)
             listed = "" if hint else f" (keys: {', '.join(choices)})"
             raise UsageError(
-                f"Key `{path}` {where} must be a key of this configuration, "
-                f"but there is none of this name{hint}{listed}."
+                f"Key `{path}` {where} must be a key of {owner}, "
+                f"which has none of this name{hint}{listed}."
             )
         if depth < len(parts) - 1:
             if _free(parent) and part not in parent:
@@ -130,18 +134,19 @@ def finish(config: Any, common_keys: Any) -> tuple[Any, dict[str, Any]]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    missing = sorted(OmegaConf.missing_keys(config) | OmegaConf.missing_keys(common_keys))
-    if missing:
-        raise UsageError(
-            f"Key `{missing[0]}` must be given ({missing[0]}=VALUE), but has no value."
-        )
     try:
         OmegaConf.resolve(config)
+        missing = sorted(OmegaConf.missing_keys(config) | OmegaConf.missing_keys(common_keys))
+        if missing:
+            raise UsageError(
+                f"Key `{missing[0]}` must be given ({missing[0]}=VALUE), but has no value."
+            )
         typed = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "?"
-        text = " ".join(str(error.msg if hasattr(error, "msg") else error).split())
-        raise UsageError(f"Key `{key}` must have a value, but {text}.") from None
+        # Only the first line is about the value; the others name OmegaConf's objects.
+        text = str(error).partition("\n")[0]
+        raise UsageError(f"Key `{key}` must have a value, but has none: {text}.") from None
     except ValueError as error:
         # Cross-checks in the dataclass's own __post_init__ are sentences for the user already.
         raise UsageError(str(error)) from error
