@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the run folder, or with -m the parent of all (default: runs/NAME/<time>)",
     )
     run.add_argument("-m", "--multirun", action="store_true", help="sweep over key=a,b,c")
+    run.add_argument(
+        "--print-config", action="store_true", help="print the resolved configuration and stop"
+    )
 
     show = commands.add_parser("show", help="summary of a finished run")
     show.add_argument("folder", metavar="RUN_FOLDER", type=Path)
@@ -131,6 +134,12 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.print_config:
+        from omegaconf import OmegaConf
+
+        composed = runs.compose(options.name, options.overrides)
+        print(OmegaConf.to_yaml(composed.resolved), end="")
+        return 0
     out = options.out or Path("runs") / options.name / time.strftime("%Y-%m-%d_%H-%M-%S")
     try:
         if options.multirun:

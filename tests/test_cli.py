@@ -139,6 +139,15 @@ def test_interrupt_says_how_to_go_on(project, tmp_path, capsys, monkeypatch):
     assert f"--out {tmp_path / 'out'}" in capsys.readouterr().err
 
 
+def test_configuration_is_printed_without_a_run(project, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "plain", "value=2", "--print-config"]) == 0
+    assert capsys.readouterr().out == (
+        "experiment: plain\nseed: 0\nprecision: float64\nplatform: auto\nvalue: 2.0\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_version_and_help(capsys):
     for words, part in ((["--version"], "analogjax "), (["run", "--help"], "precision=float64")):
         with pytest.raises(SystemExit) as end:
