@@ -1,0 +1,47 @@
+"""Names of array axes used in every signature.
+
+One vocabulary for the whole package: ``x y`` are cells of a film (T1 at the origin), ``terminals``
+electrodes, ``edges faces`` boundary faces (four edges of ``faces`` faces each), ``pulses`` the
+pulses of a drive and ``times`` its read-out instants (one more than pulses).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from jaxtyping import Array, Bool, Float, Int
+
+Scalar: TypeAlias = Float[Array, ""]
+"""A real number held as a zero-dimensional array (traced, differentiable)."""
+
+CellField: TypeAlias = Float[Array, "x y"]
+"""One value per cell."""
+
+FacesX: TypeAlias = Float[Array, "inner_x y"]
+"""One value per interior face normal to x."""
+
+FacesY: TypeAlias = Float[Array, "x inner_y"]
+"""One value per interior face normal to y."""
+
+Edges: TypeAlias = Float[Array, "4 faces"]
+"""One value per boundary face, edge by edge: x = 0, x = L, y = 0, y = L."""
+
+Coverage: TypeAlias = Float[Array, "terminals 4 faces"]
+"""Share of every boundary face that each electrode covers (0..1)."""
+
+Terminals: TypeAlias = Float[Array, " terminals"]
+"""One value per electrode."""
+
+__all__ = [
+    "Array",
+    "Bool",
+    "CellField",
+    "Coverage",
+    "Edges",
+    "FacesX",
+    "FacesY",
+    "Float",
+    "Int",
+    "Scalar",
+    "Terminals",
+]

@@ -1,0 +1,140 @@
+"""What every device offers: a state, its dynamics, and ways to read it."""
+
+from __future__ import annotations
+
+import abc
+import difflib
+from typing import Any, ClassVar, Literal, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from .._types import Array, Bool, Scalar
+from ._parameters import Parameter
+
+Path = Literal["write", "read"]
+"""Which electrodes a voltage is put on; devices with two terminals have one path for both."""
+
+
+class AbstractDevice(eqx.Module):
+    """A device: parameters (leaves), state, dynamics and read-out, for *one* device.
+
+    Batches come from `jax.vmap` over the device, the state or both. A device of the library is a
+    final subclass; parameters are differentiable leaves in SI units (barriers in eV).
+
+    The methods without an underscore are for users. Those of the second group are what
+    `analogjax.simulate` needs; they share a `workspace` (what depends on parameters only, prepared
+    once a simulation) and `fields` (quantities that follow the state without inertia, such as the
+    potential and the temperature, handed on as a starting value).
+    """
+
+    PARAMETERS: ClassVar[dict[str, Parameter]]
+
+    read_voltage: eqx.AbstractVar[Scalar]
+
+    @abc.abstractmethod
+    def init_state(self) -> PyTree:
+        """Return the state of the fresh (formed, not yet conditioned) device."""
+
+    @abc.abstractmethod
+    def current(self, v: Scalar, state: PyTree) -> Scalar:
+        """Return the current [A] under a write voltage [V]."""
+
+    @abc.abstractmethod
+    def read(self, state: PyTree) -> Scalar:
+        """Return the resistance [ohm] at the device's read voltage."""
+
+    def conductance(self, state: PyTree) -> Scalar:
+        """Return the reciprocal of `read` [S]."""
+        return 1 / self.read(state)
+
+    # What `simulate` needs.
+
+    @abc.abstractmethod
+    def prepare(self) -> PyTree:
+        """Return the workspace: what depends on parameters only."""
+
+    @abc.abstractmethod
+    def initial_fields(self, state: PyTree) -> PyTree:
+        """Return quasi-static fields to start from, at 0 V."""
+
+    @abc.abstractmethod
+    def settle(
+        self, v: Scalar, state: PyTree, fields: PyTree, workspace: PyTree, path: Path
+    ) -> PyTree:
+        """Return the fields right after the voltage has jumped to v, the state as it was."""
+
+    @abc.abstractmethod
+    def rate(
+        self, v: Scalar, state: PyTree, fields: PyTree, workspace: PyTree, path: Path
+    ) -> tuple[PyTree, PyTree]:
+        """Return the time derivative of the state [1/s] and the fields that go with it."""
+
+    @abc.abstractmethod
+    def fastest(self, fields: PyTree) -> Scalar:
+        """Return the rate [1/s] whose inverse is the longest stable explicit step."""
+
+    @abc.abstractmethod
+    def rest(self, state: PyTree, duration: Scalar) -> PyTree:
+        """Return the state after `duration` [s] at 0 V."""
+
+    @abc.abstractmethod
+    def read_warm(
+        self, state: PyTree, fields: PyTree, elapsed: Scalar, workspace: PyTree
+    ) -> Scalar:
+        """Return the resistance [ohm] a time [s] after a write that ended with these fields."""
+
+    @abc.abstractmethod
+    def observe(
+        self,
+        v: Scalar,
+        plateau: PyTree,
+        fields: PyTree,
+        after: PyTree,
+        guess: PyTree,
+        workspace: PyTree,
+    ) -> tuple[Scalar, Scalar, PyTree]:
+        """Return current at v on the plateau [A], resistance after it [ohm], and a next guess."""
+
+    @abc.abstractmethod
+    def valid(self, state: PyTree) -> Bool[Array, ""]:
+        """Return whether a state is one the model can be in (finite, within its bounds)."""
+
+    # Parameters by name.
+
+    def replace(self, **parameters: Any) -> Self:
+        """Return a copy with other parameter values, by name.
+
+        Raises:
+            ValueError: A name is not a parameter of this device (the nearest is named), or a
+                concrete value is outside what the parameter allows.
+        """
+        checked = check_parameters(type(self), parameters)
+        names = tuple(checked)
+        if not names:
+            return self
+        dtype = jnp.result_type(float)
+        return eqx.tree_at(
+            lambda device: tuple(getattr(device, name) for name in names),
+            self,
+            tuple(jnp.asarray(checked[name], dtype) for name in names),
+        )
+
+    def parameters(self) -> dict[str, Scalar]:
+        """Return every parameter leaf by name, in the order of `PARAMETERS`."""
+        return {name: getattr(self, name) for name in self.PARAMETERS}
+
+
+def check_parameters(kind: type[AbstractDevice], values: dict[str, Any]) -> dict[str, Any]:
+    """Check names and (concrete) values of parameters; see `AbstractDevice.replace`."""
+    for name, value in values.items():
+        if name not in kind.PARAMETERS:
+            near = difflib.get_close_matches(name, kind.PARAMETERS, n=1)
+            hint = f", did you mean `{near[0]}`?" if near else ""
+            raise ValueError(
+                f"Argument `{name}` must be a parameter of {kind.__name__}, but it has none of "
+                f"that name{hint or '.'}"
+            )
+        kind.PARAMETERS[name].check(name, value)
+    return values

@@ -1,0 +1,9 @@
+"""Equations of the oxide: grid, current continuity, vacancy transport, heat, local laws."""
+
+from . import conduction as conduction
+from . import cosine as cosine
+from . import elliptic as elliptic
+from . import grid as grid
+from . import heat as heat
+from . import laws as laws
+from . import transport as transport

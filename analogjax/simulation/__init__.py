@@ -1,0 +1,11 @@
+"""Simulation: `simulate` and `condition`, solvers, adjoints and the result."""
+
+from .adjoints import ForwardMode as ForwardMode
+from .adjoints import ReverseMode as ReverseMode
+from .condition import condition as condition
+from .result import SimulationResult as SimulationResult
+from .result import Status as Status
+from .simulate import Save as Save
+from .simulate import simulate as simulate
+from .solvers import Adaptive as Adaptive
+from .solvers import Heun as Heun

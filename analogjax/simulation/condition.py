@@ -1,0 +1,42 @@
+"""Conditioning: the cycles a fresh device goes through before it is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from ..devices import AbstractDevice
+from ..stimuli import pulse_train
+from .simulate import Save, simulate
+
+
+def condition(
+    device: AbstractDevice,
+    *,
+    v: Any = 5.0,
+    pulses: int = 100,
+    width: Any = 0.25,
+    state: PyTree | None = None,
+    **options: Any,
+) -> PyTree:
+    """Return the state after one cycle of `pulses` at +v and `pulses` at -v.
+
+    Args:
+        device: The device.
+        v: Amplitude [V].
+        pulses: Pulses of each polarity.
+        width: Duration of a pulse [s].
+        state: Where to start; the formed state if None.
+        **options: Passed on to `simulate` (solver, adjoint, throw).
+
+    Raises:
+        ValueError: Fewer than one pulse; wrong arguments as in `pulse_train` and `simulate`.
+        RuntimeError: As in `simulate`.
+    """
+    if pulses < 1:
+        raise ValueError(f"Argument `pulses` must be at least 1, but is {pulses}.")
+    signs = jnp.concatenate([jnp.ones(pulses), -jnp.ones(pulses)])
+    drive = pulse_train(signs * v, width=width)
+    return simulate(device, drive, state, save=Save(states=False), **options).final_state

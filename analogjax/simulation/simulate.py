@@ -1,0 +1,196 @@
+"""`simulate`: a device under a drive, inside jit, vmap and both modes of differentiation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from ..devices import AbstractDevice
+from ..stimuli import Drive
+from .adjoints import Adjoint, resolve_adjoint
+from .result import SimulationResult, Status, raise_if_failed
+from .solvers import AbstractSolver, Plateau, resolve_solver
+
+
+class Save(eqx.Module):
+    """What a simulation keeps."""
+
+    states: bool = eqx.field(static=True, default=True)
+    """Whether the state after every pulse is returned."""
+
+
+def simulate(
+    device: AbstractDevice,
+    drive: Drive,
+    state: PyTree | None = None,
+    *,
+    key: PRNGKeyArray | None = None,
+    solver: AbstractSolver | str | None = None,
+    adjoint: Adjoint | None = None,
+    save: Save | None = None,
+    throw: bool = True,
+) -> SimulationResult:
+    """Apply a drive to a device.
+
+    Args:
+        device: The device, one of `analogjax.devices`.
+        drive: What is applied, from `analogjax.stimuli`.
+        state: Where to start; the device's `init_state` if None.
+        key: Random key of devices with stochastic dynamics; the others ignore it.
+        solver: A solver of `analogjax.simulation` or its name; `Heun()` if None.
+        adjoint: `ReverseMode()` (the default: checkpointed, for gradients by many parameters) or
+            `ForwardMode()` (for few parameters: `jax.jvp`, `jax.jacfwd`).
+        save: What to keep; every state if None.
+        throw: Raise if a pulse could not be solved. Under `jit`, `vmap` or `grad` nothing can be
+            raised: look at `ok` and `status` of the result. A run that failed keeps the last good
+            state from the failed pulse on.
+
+    Returns:
+        Times, voltages, currents, resistances and states; see `SimulationResult`.
+
+    Raises:
+        ValueError: A wrong argument, in one sentence.
+        RuntimeError: A pulse could not be solved (which, why, and what to try).
+    """
+    if not isinstance(device, AbstractDevice):
+        raise ValueError(
+            f"Argument `device` must be a device of `analogjax.devices`, but is "
+            f"{type(device).__name__}."
+        )
+    if not isinstance(drive, Drive):
+        raise ValueError(
+            "Argument `drive` must come from `analogjax.stimuli` (such as `pulse_train`), but is "
+            f"{type(drive).__name__}."
+        )
+    state = device.init_state() if state is None else state
+    wanted = jax.eval_shape(device.init_state)
+    _check_state(state, wanted)
+    result = _simulate(
+        device, drive, state, resolve_solver(solver), resolve_adjoint(adjoint), save or Save()
+    )
+    if throw:
+        raise_if_failed(result, drive)
+    return result
+
+
+def _check_state(state: PyTree, wanted: PyTree) -> None:
+    have = [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+    want = [leaf.shape for leaf in jax.tree.leaves(wanted)]
+    if have != want:
+        raise ValueError(f"Argument `state` must have shape {want[0]}, but has shape {have[0]}.")
+
+
+@eqx.filter_jit
+def _simulate(
+    device: AbstractDevice,
+    drive: Drive,
+    state: PyTree,
+    solver: AbstractSolver,
+    adjoint: Adjoint,
+    save: Save,
+) -> SimulationResult:
+    workspace = device.prepare()
+    fields = device.initial_fields(state)
+
+    def pulse(carry, segment):
+        state, fields, health = carry
+        start, stop, width, gap = segment
+        plateau = Plateau(start, stop, width)
+        step = solver.advance(device, workspace, state, fields, plateau, adjoint)
+        before, fields = step.state, step.fields
+        after = before if gap is None else device.rest(before, gap)
+        done = [step]
+        timed_read = None
+        if drive.read is not None:
+            after, timed_read, disturb = _timed_read(
+                device, drive, workspace, solver, adjoint, after, fields, gap
+            )
+            done.append(disturb)
+        health, alive = _examine(device, health, done, after)
+        before, after, fields = (
+            _select(alive, new, old)
+            for new, old in ((before, state), (after, state), (fields, carry[1]))
+        )
+        kept = (before if drive.gap is not None or drive.read is not None else None)
+        return (after, fields, health), (kept, fields, after, timed_read)
+
+    segments = (drive.start, drive.stop, drive.width, drive.gap)
+    zero = jnp.zeros((), jnp.int32)
+    health = dict(status=zero, steps=zero, rejected=zero, pulse=zero, failed_pulse=zero - 1)
+    (final, _, health), (before, all_fields, after, timed_read) = jax.lax.scan(
+        pulse, (state, fields, health), segments
+    )
+    states = _prepend(state, after)
+    plateaus = states if before is None else _prepend(state, before)
+    v = _prepend(jnp.zeros_like(drive.stop[0]), drive.stop)
+    i, r = _observe(device, workspace, v, plateaus, _prepend(fields, all_fields), states)
+    if timed_read is not None:
+        r = jnp.concatenate([r[:1], timed_read])
+    return SimulationResult(
+        t=drive.times(),
+        v=v,
+        i=i,
+        read_resistance=r,
+        state=states if save.states else None,
+        final_state=final,
+        ok=health["status"] == Status.SUCCESS,
+        status=health["status"],
+        stats={name: health[name] for name in ("steps", "rejected", "failed_pulse")},
+    )
+
+
+def _observe(device, workspace, v, plateaus, fields, states):
+    """Current and resistance at every instant, one after the other (recomputed for gradients)."""
+
+    @jax.checkpoint
+    def one(guess, inputs):
+        v, plateau, fields, after = inputs
+        i, r, guess = device.observe(v, plateau, fields, after, guess, workspace)
+        return jax.lax.stop_gradient(guess), (i, r)
+
+    first = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), states)
+    _, (i, r) = jax.lax.scan(one, first, (v, plateaus, fields, states))
+    return i, r
+
+
+def _timed_read(device, drive, workspace, solver, adjoint, state, fields, gap):
+    """Rest for the delay, hold the read voltage for its duration, take R at the end."""
+    read = drive.read
+    state = device.rest(state, read.delay)
+    v = device.read_voltage
+    plateau = Plateau(v, v, read.duration, "read")
+    step = solver.advance(device, workspace, state, fields, plateau, adjoint)
+    elapsed = read.delay + read.duration + (0.0 if gap is None else gap)
+    resistance = device.read_warm(step.state, fields, elapsed, workspace)
+    return step.state, resistance, step
+
+
+def _examine(device, health, done, after):
+    """Count the steps, note the first failure, and say whether the state may be believed."""
+    status = jnp.zeros((), jnp.int32)
+    for step in done:
+        status = jnp.where(status == Status.SUCCESS, step.status, status)
+    status = jnp.where(device.valid(after), status, Status.OUT_OF_RANGE).astype(jnp.int32)
+    failed_before = health["status"] != Status.SUCCESS
+    alive = (status == Status.SUCCESS) & ~failed_before
+    first = (status != Status.SUCCESS) & ~failed_before
+    health = dict(
+        status=jnp.where(failed_before, health["status"], status),
+        steps=health["steps"] + sum(s.steps for s in done).astype(jnp.int32),
+        rejected=health["rejected"] + sum(s.rejected for s in done).astype(jnp.int32),
+        pulse=health["pulse"] + 1,
+        failed_pulse=jnp.where(first, health["pulse"], health["failed_pulse"]),
+    )
+    return health, alive
+
+
+def _select(alive: Any, new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
+
+
+def _prepend(first: PyTree, rest: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)

@@ -1,0 +1,305 @@
+"""Time stepping of one plateau: explicit Runge-Kutta methods, driven by diffrax.
+
+A solver of ours is a small choice (which method, how many steps); diffrax does the stepping, the
+step-size control and the adjoint. The stages run in an inner scan, so that a device's equations
+(with an elliptic solver inside) appear once in the compiled program, and they hand on the device's
+quasi-static fields: the potential as a starting value, the temperature of the previous stage.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from .._checks import check_choice, check_positive
+from .._types import Array, Scalar
+from ..devices import AbstractDevice
+from .adjoints import Adjoint
+from .result import Status
+
+
+class Plateau(eqx.Module):
+    """One stretch of a drive, in units of its own duration: time runs from 0 to 1."""
+
+    start: Scalar
+    stop: Scalar
+    duration: Scalar
+    path: str = eqx.field(static=True, default="write")
+
+    def voltage(self, s: Scalar) -> Scalar:
+        """Voltage at scaled time s [V]."""
+        return self.start + (self.stop - self.start) * s
+
+
+class _Motion(diffrax.AbstractTerm):
+    """The device's equations as a diffrax term, over scaled time.
+
+    Its vector field takes the quasi-static fields as `args` and returns the slope and new fields.
+    """
+
+    device: AbstractDevice
+    workspace: PyTree
+    plateau: Plateau
+
+    def vf(self, t, y, args):
+        plateau = self.plateau
+        v = plateau.voltage(t)
+        rate, fields = self.device.rate(v, y, args, self.workspace, plateau.path)
+        return jax.tree.map(lambda r: r * plateau.duration, rate), fields
+
+    def contr(self, t0, t1, **kwargs):
+        return t1 - t0
+
+    def prod(self, vf, control):
+        return jax.tree.map(lambda f: control * f, vf[0])
+
+
+class _RungeKutta(diffrax.AbstractSolver):
+    """An explicit Runge-Kutta method that hands quasi-static fields from stage to stage."""
+
+    method: diffrax.AbstractERK = eqx.field(static=True)
+
+    term_structure: ClassVar = _Motion
+    interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
+
+    def order(self, terms):
+        return self.method.order(terms)
+
+    def error_order(self, terms):
+        return self.method.error_order(terms)
+
+    def strong_order(self, terms):
+        return None
+
+    def init(self, terms, t0, t1, y0, args):
+        return args
+
+    def func(self, terms, t0, y0, args):
+        return terms.vf(t0, y0, args)
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        tableau = self.method.tableau
+        stages = tableau.num_stages
+        lower = np.zeros((stages, stages))
+        for row, weights in enumerate(tableau.a_lower, start=1):
+            lower[row, : len(weights)] = weights
+        nodes = np.concatenate([[0.0], tableau.c])
+        dt = t1 - t0
+
+        def combine(weights, slopes):
+            return jax.tree.map(
+                lambda k: dt * jnp.tensordot(jnp.asarray(weights, k.dtype), k, 1), slopes
+            )
+
+        def stage(carry, inputs):
+            slopes, fields = carry
+            index, weights, node = inputs
+            y = jax.tree.map(jnp.add, y0, combine(weights, slopes))
+            slope, fields = terms.vf(t0 + node * dt, y, fields)
+            slopes = jax.tree.map(lambda all_, one: all_.at[index].set(one), slopes, slope)
+            return (slopes, fields), None
+
+        empty = jax.tree.map(lambda y: jnp.zeros((stages, *y.shape), y.dtype), y0)
+        inputs = (
+            jnp.arange(stages),
+            jnp.asarray(lower, dt.dtype),
+            jnp.asarray(nodes, dt.dtype),
+        )
+        (slopes, fields), _ = jax.lax.scan(stage, (empty, solver_state), inputs)
+        y1 = jax.tree.map(jnp.add, y0, combine(tableau.b_sol, slopes))
+        error = combine(tableau.b_error, slopes)
+        return y1, error, dict(y0=y0, y1=y1), fields, diffrax.RESULTS.successful
+
+
+class StepResult(eqx.Module):
+    """What became of one plateau."""
+
+    state: PyTree
+    fields: PyTree
+    status: Array
+    steps: Array
+    rejected: Array
+
+
+class AbstractSolver(eqx.Module):
+    """A way to step through a plateau."""
+
+    @abc.abstractmethod
+    def advance(
+        self,
+        device: AbstractDevice,
+        workspace: PyTree,
+        state: PyTree,
+        fields: PyTree,
+        plateau: Plateau,
+        adjoint: Adjoint,
+    ) -> StepResult:
+        """Step through one plateau."""
+
+
+def _integrate(
+    device, workspace, state, fields, plateau, adjoint, *, method, dt0, controller, max_steps
+):
+    dtype = plateau.duration.dtype
+    solution = diffrax.diffeqsolve(
+        _Motion(device, workspace, plateau),
+        _RungeKutta(method),
+        t0=jnp.zeros((), dtype),
+        t1=jnp.ones((), dtype),
+        dt0=jnp.asarray(dt0, dtype),
+        y0=state,
+        args=fields,
+        saveat=diffrax.SaveAt(t1=True, solver_state=True),
+        stepsize_controller=controller,
+        adjoint=adjoint,
+        max_steps=max_steps,
+        throw=False,
+    )
+    finished = solution.result == diffrax.RESULTS.successful
+    return StepResult(
+        state=jax.tree.map(lambda y: y[-1], solution.ys),
+        fields=solution.solver_state,
+        status=jnp.where(finished, Status.SUCCESS, Status.MAX_STEPS).astype(jnp.int32),
+        steps=solution.stats["num_accepted_steps"],
+        rejected=solution.stats["num_rejected_steps"],
+    )
+
+
+class Heun(AbstractSolver):
+    """Heun's method (second order) with equal steps; the default.
+
+    The equations of a film are drift-dominated and not stiff within a pulse, so an explicit method
+    whose step obeys the Courant condition is the cheapest.
+    """
+
+    substeps: int | None = eqx.field(static=True)
+    """Steps per pulse; None counts them for each pulse from the Courant number at its start."""
+    courant: float = eqx.field(static=True)
+    """Largest Courant number of a counted step."""
+    max_steps: int = eqx.field(static=True)
+    """Most steps a pulse may take."""
+
+    def __init__(
+        self, substeps: int | None = None, *, courant: float = 0.3, max_steps: int = 4096
+    ):
+        """Choose the step; see the fields.
+
+        Raises:
+            ValueError: `substeps` or `max_steps` below one, `courant` not above zero.
+        """
+        for name, value in (("substeps", substeps), ("max_steps", max_steps)):
+            if value is not None and value < 1:
+                raise ValueError(f"Argument `{name}` must be at least 1, but is {value}.")
+        check_positive("courant", courant)
+        self.substeps, self.courant, self.max_steps = substeps, float(courant), max_steps
+
+    def advance(self, device, workspace, state, fields, plateau, adjoint):
+        """Step through one plateau; see `AbstractSolver`."""
+        if self.substeps is None:
+            # The faster end of a ramp decides.
+            top = jnp.where(
+                jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop
+            )
+            fields = device.settle(top, state, fields, workspace, plateau.path)
+            wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
+            count = jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
+            max_steps = self.max_steps
+        else:
+            count, max_steps = self.substeps, self.substeps + 1
+        result = _integrate(
+            device, workspace, state, fields, plateau,
+            adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
+            method=diffrax.Heun(),
+            dt0=1 / count,
+            controller=diffrax.ConstantStepSize(),
+            max_steps=max_steps,
+        )  # fmt: skip
+        # Beyond a Courant number of 1 the limiter's bounds no longer hold.
+        unstable = device.fastest(result.fields) * plateau.duration > 1.0 * count
+        status = jnp.where(unstable, Status.UNSTABLE, result.status).astype(jnp.int32)
+        return eqx.tree_at(lambda r: r.status, result, status)
+
+
+class Adaptive(AbstractSolver):
+    """An embedded Runge-Kutta pair with step-size control by the local error.
+
+    For reference solutions, and for writes whose speed changes by orders of magnitude.
+    """
+
+    rtol: float = eqx.field(static=True)
+    atol: float = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+
+    METHODS: ClassVar[dict[str, Any]] = {
+        "heun": diffrax.Heun,
+        "bosh3": diffrax.Bosh3,
+        "tsit5": diffrax.Tsit5,
+    }
+
+    def __init__(
+        self,
+        rtol: float = 1e-5,
+        atol: float = 1e-6,
+        *,
+        method: str = "bosh3",
+        max_steps: int = 4096,
+    ):
+        """Choose tolerances and method.
+
+        Args:
+            rtol: Relative tolerance of a step.
+            atol: Absolute tolerance of a step, in units of the state.
+            method: ``"heun"``, ``"bosh3"`` or ``"tsit5"``.
+            max_steps: Most steps a pulse may take.
+
+        Raises:
+            ValueError: A tolerance not above zero or (in float32) too tight; an unknown method.
+        """
+        check_positive("rtol", rtol)
+        check_positive("atol", atol)
+        check_choice("method", method, self.METHODS)
+        if not jax.config.read("jax_enable_x64") and rtol < 1e-5:
+            raise ValueError(f"Argument `rtol` must be at least 1e-5 in float32, but is {rtol:g}.")
+        self.rtol, self.atol, self.method, self.max_steps = rtol, atol, method, max_steps
+
+    def advance(self, device, workspace, state, fields, plateau, adjoint):
+        """Step through one plateau; see `AbstractSolver`."""
+        # Begin small: after a jump of the voltage the first step knows nothing of the new speed.
+        fields = device.settle(plateau.start, state, fields, workspace, plateau.path)
+        fastest = device.fastest(fields) * plateau.duration
+        dt0 = jax.lax.stop_gradient(1 / jnp.clip(10 * fastest, 10.0, 1e4))
+        return _integrate(
+            device, workspace, state, fields, plateau,
+            adjoint.to_diffrax(min(16, self.max_steps)),
+            method=self.METHODS[self.method](),
+            dt0=dt0,
+            controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
+            max_steps=self.max_steps,
+        )  # fmt: skip
+
+
+SOLVERS = {"heun": Heun, "adaptive": Adaptive}
+"""Solvers by the name used in configurations."""
+
+
+def resolve_solver(solver: Any) -> AbstractSolver:
+    """Return the solver that an argument names, or say what it must be."""
+    if solver is None:
+        return Heun()
+    if isinstance(solver, AbstractSolver):
+        return solver
+    if isinstance(solver, str):
+        return SOLVERS[check_choice("solver", solver, SOLVERS)]()
+    name = getattr(solver, "__name__", type(solver).__name__)
+    raise ValueError(
+        "Argument `solver` must be None, a name or a solver of `analogjax.simulation` "
+        f"({', '.join(map(repr, SOLVERS))}), but is {name}."
+    )
