@@ -22,6 +22,7 @@ import numpy as np
 from . import _atomic, _environment, _report, _stages
 from ._errors import UsageError
 from ._progress import Progress, ProgressDisplay, duration
+from ._schema import flatten
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -357,17 +358,6 @@ def _quiet_zarr() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Zarr (V3|format 3) specification.*")
         yield
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _require_same(path: Path, stored: dict[str, Any], own: dict[str, Any]) -> None:

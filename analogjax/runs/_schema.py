@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._errors import UsageError, nearest
@@ -132,21 +132,24 @@ def finish(config: Any, common_keys: Any) -> tuple[Any, dict[str, Any]]:
         UsageError: If a value is missing, cannot be resolved, or is refused by `Config` itself.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    for node in (common_keys, config):
+        # One by one, because an error from resolving all at once does not name its key.
+        for key in flatten(OmegaConf.to_container(node, resolve=False)):
+            try:
+                OmegaConf.select(node, key, throw_on_missing=True)
+            except MissingMandatoryValue:
+                raise UsageError(
+                    f"Key `{key}` must be given ({key}=VALUE), but has no value."
+                ) from None
+            except OmegaConfBaseException as error:
+                # Only the first line is about the value; the others name OmegaConf's objects.
+                text = str(error).partition("\n")[0]
+                raise UsageError(f"Key `{key}` must have a value, but has none: {text}.") from None
     try:
         OmegaConf.resolve(config)
-        missing = sorted(OmegaConf.missing_keys(config) | OmegaConf.missing_keys(common_keys))
-        if missing:
-            raise UsageError(
-                f"Key `{missing[0]}` must be given ({missing[0]}=VALUE), but has no value."
-            )
         typed = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None) or "?"
-        # Only the first line is about the value; the others name OmegaConf's objects.
-        text = str(error).partition("\n")[0]
-        raise UsageError(f"Key `{key}` must have a value, but has none: {text}.") from None
     except ValueError as error:
         # Cross-checks in the dataclass's own __post_init__ are sentences for the user already.
         raise UsageError(str(error)) from error
@@ -168,6 +171,17 @@ def describe(kind: Any) -> str:
     if isinstance(kind, type) and not arguments:
         return kind.__name__
     return str(kind).replace("typing.", "")
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested dictionaries as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _free(node: Any) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import UsageError
-from ._folder import REPORT, flatten
+from ._folder import REPORT
 from ._progress import duration
+from ._schema import flatten
 
 
 @dataclasses.dataclass(frozen=True)
