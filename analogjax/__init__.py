@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from . import stimuli as stimuli
     from .simulation import simulate as simulate
 
-__version__ = metadata.version("analogjax")
+try:
+    __version__ = metadata.version("analogjax")
+except metadata.PackageNotFoundError:
+    # Used from a checkout that was never installed.
+    __version__ = "0+checkout"
 
 _SUBPACKAGES = ("devices", "physics", "plotting", "runs", "simulation", "stimuli")
 

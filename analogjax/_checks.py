@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -56,7 +57,9 @@ def check_positive(name: str, value: Any, unit: str = "") -> Any:
 def check_not_negative(name: str, value: Any, unit: str = "") -> Any:
     """Raise unless every entry is finite and at least zero."""
     unit = f" {unit}" if unit else ""
-    return _require(name, value, lambda x: np.isfinite(x) & (x >= 0), f"finite and at least 0{unit}")
+    return _require(
+        name, value, lambda x: np.isfinite(x) & (x >= 0), f"finite and at least 0{unit}"
+    )
 
 
 def check_between(name: str, value: Any, low: float, high: float, unit: str = "") -> Any:
@@ -96,6 +99,6 @@ def check_float64(who: str) -> None:
     """Raise unless 64-bit floats are enabled, naming the setting."""
     if not jax.config.read("jax_enable_x64"):
         raise ValueError(
-            f'{who} must run in float64, but 64-bit floats are off: call '
+            f"{who} must run in float64, but 64-bit floats are off: call "
             f'`jax.config.update("jax_enable_x64", True)` first (or set JAX_ENABLE_X64=1).'
         )

@@ -1,0 +1,44 @@
+"""Settings of every test: float64, CPU, a compilation cache that outlives the process."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# All before JAX is imported, and inherited by the subprocesses that some tests start.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / f"jax-{metadata.version('jaxlib')}")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import jax  # noqa: E402 (the environment comes first)
+import pytest  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+# A silent broadcast between ranks is a mistake in physics more often than a wish.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def project(tmp_path_factory, monkeypatch):
+    """Use a tiny project of two experiments in place of the checkout's; return its folder."""
+    from analogjax.runs import _library
+
+    root = tmp_path_factory.mktemp("project")
+    monkeypatch.setattr(_library, "PACKAGE", _fake_project().make(root))
+    return root
+
+
+def _fake_project():
+    # By path, because the tests are no package.
+    path = Path(__file__).parent / "fake_project.py"
+    spec = importlib.util.spec_from_file_location("fake_project", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
