@@ -32,7 +32,7 @@ def _show(value: np.ndarray, bad: np.ndarray) -> str:
 def _require(name: str, value: Any, good: Any, must: str, *, traced: bool = False) -> Any:
     concrete = _concrete(value)
     if concrete is not None:
-        bad = ~np.asarray(good(concrete))
+        bad = np.asarray(~np.asarray(good(concrete)))
         if bad.any():
             raise ValueError(f"Argument `{name}` must be {must}, but {_show(concrete, bad)}.")
         return value
@@ -52,6 +52,12 @@ def check_positive(name: str, value: Any, unit: str = "") -> Any:
     """Raise unless every entry is finite and above zero."""
     unit = f" {unit}" if unit else ""
     return _require(name, value, lambda x: np.isfinite(x) & (x > 0), f"finite and above 0{unit}")
+
+
+def check_not_zero(name: str, value: Any, unit: str = "") -> Any:
+    """Raise unless every entry is finite and differs from zero."""
+    unit = f" {unit}" if unit else ""
+    return _require(name, value, lambda x: np.isfinite(x) & (x != 0), f"finite and not 0{unit}")
 
 
 def check_not_negative(name: str, value: Any, unit: str = "") -> Any:
@@ -77,7 +83,8 @@ def check_shape(name: str, value: Any, shape: tuple[int | None, ...]) -> Any:
         want is None or want == have for want, have in zip(shape, actual, strict=True)
     )
     if not good:
-        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        wanted = f"({wanted},)" if len(shape) == 1 else f"({wanted})"
         raise ValueError(f"Argument `{name}` must have shape {wanted}, but has shape {actual}.")
     return value
 

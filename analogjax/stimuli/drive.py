@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from .._checks import check_finite, check_not_negative, check_positive, check_shape
+from .._checks import check_finite, check_not_negative, check_not_zero, check_positive, check_shape
 from .._types import Array, Float, Scalar
 
-Pulses = Float[Array, " pulses"]
+Pulses: TypeAlias = Float[Array, " pulses"]
+Values: TypeAlias = ArrayLike | Sequence[float | int]
+"""What is taken for an array: it is converted, and a wrong shape is refused in one sentence."""
 
 
 class ReadPulse(eqx.Module):
@@ -24,7 +30,7 @@ class ReadPulse(eqx.Module):
     duration: Scalar
     """How long the read voltage is on [s]."""
 
-    def __init__(self, delay: Scalar | float = 1e-3, duration: Scalar | float = 1e-3):
+    def __init__(self, delay: ArrayLike = 1e-3, duration: ArrayLike = 1e-3):
         """Make a read pulse from delay and duration [s]."""
         check_not_negative("delay", delay, "s")
         check_positive("duration", duration, "s")
@@ -61,10 +67,10 @@ class Drive(eqx.Module):
 
 
 def pulse_train(
-    amplitudes: Float[Array, " pulses"] | list[float] | float,
+    amplitudes: Values,
     *,
-    width: Float[Array, "..."] | float,
-    gap: Float[Array, "..."] | float | None = None,
+    width: Values,
+    gap: Values | None = None,
     read: ReadPulse | None = None,
 ) -> Drive:
     """Return rectangular pulses.
@@ -84,11 +90,11 @@ def pulse_train(
 
 
 def piecewise(
-    start: Float[Array, " pulses"] | list[float],
-    stop: Float[Array, " pulses"] | list[float],
+    start: Values,
+    stop: Values,
     *,
-    width: Float[Array, "..."] | float,
-    gap: Float[Array, "..."] | float | None = None,
+    width: Values,
+    gap: Values | None = None,
     read: ReadPulse | None = None,
     names: str | None = None,
 ) -> Drive:
@@ -127,7 +133,7 @@ def piecewise(
 
 
 def triangle_sweep(
-    v_peak: Scalar | float, rate: Scalar | float, cycles: int = 1, *, points: int = 50
+    v_peak: ArrayLike, rate: ArrayLike, cycles: int = 1, *, points: int = 50
 ) -> Drive:
     """Return triangular sweeps 0 -> +v_peak -> -v_peak -> 0.
 
@@ -138,9 +144,10 @@ def triangle_sweep(
         points: Read-out points per quarter of a cycle (linear ramps between them).
 
     Raises:
-        ValueError: A value that is not finite, a rate not above zero, fewer than one cycle or point.
+        ValueError: A peak of zero, a value that is not finite, a rate not above zero, fewer than
+            one cycle or point.
     """
-    check_finite("v_peak", v_peak)
+    check_not_zero("v_peak", v_peak, "V")
     check_positive("rate", rate, "V/s")
     for name, value in (("cycles", cycles), ("points", points)):
         if value < 1:
