@@ -182,10 +182,12 @@ class FourTerminalTiO2(AbstractDevice):
 
     # Read-out.
 
+    @eqx.filter_jit
     def current(self, v: Scalar, state: CellField) -> Scalar:
         """Return the current into T1 [A] at V(T1) = v [V], T3 at 0 V, T2 and T4 floating."""
         return self.terminal_currents(_write_bias(v), state)[0]
 
+    @eqx.filter_jit
     def read(self, state: CellField) -> Scalar:
         """Return R24 [ohm]: read voltage over current between T2 and T4, T1 and T3 floating.
 
@@ -195,6 +197,7 @@ class FourTerminalTiO2(AbstractDevice):
         fields = self.initial_fields(state)
         return self.read_warm(state, fields, jnp.zeros_like(self.thermal_time), self.prepare())
 
+    @eqx.filter_jit
     def terminal_currents(self, voltages: Float[Array, "4"], state: CellField) -> Float[Array, "4"]:
         """Return the currents [A] into T1..T4 at these voltages [V]; nan means floating.
 
@@ -207,12 +210,14 @@ class FourTerminalTiO2(AbstractDevice):
         network = self._network(state, fields.temperature, work)
         return terminal_currents(network, bias, fields.potential)
 
+    @eqx.filter_jit
     def conductance_matrix(self, state: CellField) -> Float[Array, "4 4"]:
         """Return G [S] with ``I = G V`` at ambient temperature (symmetric, rows sum to zero)."""
         work = self.prepare()
         network = self._network(state, self.ambient_temperature, work)
         return conductance_matrix(network, work.preconditioner)
 
+    @eqx.filter_jit
     def fields(self, v: Scalar, state: CellField, *, path: Path = "write") -> FilmFields:
         """Return potential [V] and temperature [K] per cell under a voltage on the given path."""
         return self.settle(v, state, self.initial_fields(state), self.prepare(), path)
@@ -268,6 +273,7 @@ class FourTerminalTiO2(AbstractDevice):
         """Return the largest Courant number per second [1/s]."""
         return fields.fastest
 
+    @eqx.filter_jit
     def rest(self, state: CellField, duration: Scalar) -> CellField:
         """Return the state after a time at 0 V and ambient temperature, exactly.
 
