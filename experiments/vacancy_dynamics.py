@@ -214,7 +214,7 @@ def report_pulses(run, config, film, sweeps, rest) -> None:
         rows.append([f"{amplitude:g}", f"{ratio:.4f}", f"{net:.4f}"])
     left.set(xlabel="pulse", ylabel="R24 [kohm]", title="as read")
     right.set(xlabel="pulse", ylabel="R24 - R24(0 V) [kohm]", title="less the drift at 0 V")
-    right.legend(title="amplitude")
+    left.legend(title="amplitude", ncols=2, fontsize=8)
     aj.plotting.label_panels((left, right))
     still = float(baseline[-1] / baseline[0] - 1)
     run.metric("baseline_drift", still, "relative change of R24 in a cycle at 0 V")

@@ -8,3 +8,4 @@ from .maps import map_grid as map_grid
 from .style import COLORS as COLORS
 from .style import figure as figure
 from .style import label_panels as label_panels
+from .style import style as style

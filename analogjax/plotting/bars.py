@@ -11,27 +11,30 @@ from .style import COLORS, figure
 
 
 def elasticity_bars(values: Mapping[str, float], label: str) -> Any:
-    """Return a horizontal bar chart of elasticities, the largest in magnitude on top.
+    """Return a horizontal bar chart of magnitudes, the largest on top, coloured by sign.
 
-    A symmetric logarithmic axis: elasticities of one device span four decades.
+    Logarithmic, because elasticities of one device span decades.
 
     Args:
-        values: Elasticity by parameter name.
+        values: Elasticity by parameter name; none may be zero.
         label: Label of the axis.
     """
     names = sorted(values, key=lambda name: abs(values[name]))
-    heights = np.array([values[name] for name in names])
-    fig, axis = figure(width=6.4, height=0.27 * len(names) + 1.0)
-    colors = [COLORS[3] if h > 0 else COLORS[0] for h in heights]
-    axis.barh(names, heights, color=colors)
-    smallest = np.min(np.abs(heights[heights != 0]), initial=1.0)
-    axis.set_xscale("symlog", linthresh=max(smallest, 1e-5))
-    axis.axvline(0, color="k", linewidth=0.8)
+    signed = np.array([values[name] for name in names])
+    size = np.abs(signed)
+    fig, axis = figure(width=6.4, height=0.27 * len(names) + 1.2)
+    for sign, color, what in ((1, COLORS[3], "raises"), (-1, COLORS[0], "lowers")):
+        chosen = np.sign(signed) == sign
+        axis.barh(np.flatnonzero(chosen), size[chosen], color=color, label=f"an increase {what} it")
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xscale("log")
+    axis.set_xlim(size.min() / 3, size.max() * 4)
     axis.set_xlabel(label)
-    for name, h in zip(names, heights, strict=True):
+    axis.grid(axis="y", visible=False)
+    for row, value in enumerate(signed):
         axis.annotate(
-            f"{h:+.3g}", (h, name), xytext=(4 if h > 0 else -4, 0), textcoords="offset points",
-            ha="left" if h > 0 else "right", va="center", fontsize=7.5,
+            f"{value:+.3g}", (abs(value), row), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=7.5,
         )  # fmt: skip
-    axis.margins(x=0.25)
+    axis.legend(loc="lower right")
     return fig

@@ -28,10 +28,21 @@ _STYLE = {
 }
 
 
+def style() -> Any:
+    """Return a context in which everything matplotlib draws has the common look."""
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    return plt.rc_context(_STYLE | {"axes.prop_cycle": cycler(color=COLORS)})
+
+
 def figure(
     rows: int = 1, columns: int = 1, *, width: float = 4.2, height: float = 3.2, **options: Any
 ) -> tuple[Any, Any]:
     """Return a figure and its axes in the common style.
+
+    What is drawn later (titles, legends) follows the style only inside the context of `style`; the
+    command runs experiments inside it.
 
     Args:
         rows: Rows of panels.
@@ -41,10 +52,8 @@ def figure(
         **options: Passed on to `matplotlib.pyplot.subplots`.
     """
     import matplotlib.pyplot as plt
-    from cycler import cycler
 
-    style = _STYLE | {"axes.prop_cycle": cycler(color=COLORS)}
-    with plt.rc_context(style):
+    with style():
         return plt.subplots(
             rows,
             columns,
