@@ -43,8 +43,10 @@ def map_animation(
     from PIL import Image
 
     fig, (left, right) = figure(1, 2, width=3.9, height=3.1, width_ratios=[1, 1.1])
-    image = film_map(left, frames[0], side, arm, vmin=0.0, vmax=float(np.max(frames)))
-    fig.colorbar(image, ax=left, label=map_label, shrink=0.8)
+    # The few cells at the electrode tips must not take the whole colour scale.
+    top = float(np.percentile(frames, 99.5))
+    image = film_map(left, frames[0], side, arm, vmin=0.0, vmax=top)
+    fig.colorbar(image, ax=left, label=map_label, shrink=0.8, extend="max")
     right.plot(trace, color=COLORS[0], alpha=0.35)
     (past,) = right.plot([], [], color=COLORS[0])
     (point,) = right.plot([], [], "o", color=COLORS[1])
@@ -58,7 +60,7 @@ def map_animation(
         right.set_title(title(k), loc="left")
         fig.canvas.draw()
         pixels = np.asarray(fig.canvas.buffer_rgba())
-        pictures.append(Image.fromarray(pixels).convert("RGB").quantize(96, dither=0))
+        pictures.append(Image.fromarray(pixels).convert("RGB").quantize(255, dither=0))
         advance()
     plt.close(fig)
     stream = io.BytesIO()

@@ -96,7 +96,8 @@ def map_grid(
             image = film_map(axis, values, side, arm, names=axis is axes[0, 0], **options)
             axis.set_xticks([])
             axis.set_yticks([])
-        fig.colorbar(image, ax=list(row), label=label, shrink=0.85, pad=0.02)
+        extend = "max" if high > options["vmax"] else "neither"
+        fig.colorbar(image, ax=list(row), label=label, shrink=0.85, pad=0.02, extend=extend)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, loc="center", fontsize=9, pad=14)
     return fig
