@@ -63,7 +63,7 @@ class ConductanceNetwork(eqx.Module):
         self.interior_y = _harmonic(sy[:, :-1], sy[:, 1:])
         at_edges = jnp.concatenate([edge_values(s)[:2], edge_values(sy)[2:]])
         face = 1 / (1 / (2 * at_edges) + contact_resistance)
-        self.contact = jax.vmap(sum_to_cells)(coverage * face)
+        self.contact = jax.vmap(sum_to_cells)(coverage * face[None])
         self.weight = jax.lax.stop_gradient(s) ** -0.5
 
     def apply(self, potential: CellField) -> CellField:
@@ -128,7 +128,7 @@ def electrode_voltages(
 
 def terminal_currents(network: ConductanceNetwork, bias: Bias, potential: CellField) -> Terminals:
     """Return the current into the film at every electrode [A]; those that float carry none."""
-    drop = bias.voltage[:, None, None] - potential
+    drop = bias.voltage[:, None, None] - potential[None]
     current = jnp.einsum("kxy,kxy->k", network.contact, drop)
     return jnp.where(bias.floating, 0.0, current)
 
@@ -155,5 +155,5 @@ def joule_heat(network: ConductanceNetwork, bias: Bias, potential: CellField) ->
     interior = faces_to_cells(
         -ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1)
     )
-    drop = electrode_voltages(network, bias, potential)[:, None, None] - potential
+    drop = electrode_voltages(network, bias, potential)[:, None, None] - potential[None]
     return interior + jnp.einsum("kxy,kxy->xy", network.contact, drop**2)
