@@ -32,7 +32,7 @@ def _show(value: np.ndarray, bad: np.ndarray) -> str:
 def _require(name: str, value: Any, good: Any, must: str, *, traced: bool = False) -> Any:
     concrete = _concrete(value)
     if concrete is not None:
-        bad = ~np.asarray(good(concrete))
+        bad = np.asarray(~good(concrete))
         if bad.any():
             raise ValueError(f"Argument `{name}` must be {must}, but {_show(concrete, bad)}.")
         return value

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._types import Array, Bool, Scalar
+from .._types import Array, Bool, Scalar, ScalarLike
 from ._parameters import Parameter
 
 Device = TypeVar("Device", bound="AbstractDevice")
@@ -41,7 +41,7 @@ class AbstractDevice(eqx.Module):
         """Return the state of the fresh (formed, not yet conditioned) device."""
 
     @abc.abstractmethod
-    def current(self, v: Scalar, state: PyTree) -> Scalar:
+    def current(self, v: ScalarLike, state: PyTree) -> Scalar:
         """Return the current [A] under a write voltage [V]."""
 
     @abc.abstractmethod
@@ -84,7 +84,7 @@ class AbstractDevice(eqx.Module):
         """Return the rate [1/s] whose inverse is the longest stable explicit step."""
 
     @abc.abstractmethod
-    def rest(self, state: PyTree, duration: Scalar) -> PyTree:
+    def rest(self, state: PyTree, duration: ScalarLike) -> PyTree:
         """Return the state after `duration` [s] at 0 V."""
 
     @abc.abstractmethod

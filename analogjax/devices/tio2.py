@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import check_choice, check_shape
-from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar
+from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, ScalarLike
 from ..constants import ROOM_TEMPERATURE
 from ..physics import laws
 from ..physics.conduction import (
@@ -183,9 +183,9 @@ class FourTerminalTiO2(AbstractDevice):
     # Read-out.
 
     @eqx.filter_jit
-    def current(self, v: Scalar, state: CellField) -> Scalar:
+    def current(self, v: ScalarLike, state: CellField) -> Scalar:
         """Return the current into T1 [A] at V(T1) = v [V], T3 at 0 V, T2 and T4 floating."""
-        return self.terminal_currents(_write_bias(v), state)[0]
+        return self.terminal_currents(_write_bias(jnp.asarray(v, state.dtype)), state)[0]
 
     @eqx.filter_jit
     def read(self, state: CellField) -> Scalar:
@@ -218,8 +218,9 @@ class FourTerminalTiO2(AbstractDevice):
         return conductance_matrix(network, work.preconditioner)
 
     @eqx.filter_jit
-    def fields(self, v: Scalar, state: CellField, *, path: Path = "write") -> FilmFields:
+    def fields(self, v: ScalarLike, state: CellField, *, path: Path = "write") -> FilmFields:
         """Return potential [V] and temperature [K] per cell under a voltage on the given path."""
+        v = jnp.asarray(v, state.dtype)
         return self.settle(v, state, self.initial_fields(state), self.prepare(), path)
 
     # Dynamics.
@@ -229,7 +230,7 @@ class FourTerminalTiO2(AbstractDevice):
         """``"adaptive"`` with self-heating, where few cells move much faster than the rest."""
         return "adaptive" if self.self_heating else "heun"
 
-    def diffusivity(self, temperature: Scalar) -> Scalar:
+    def diffusivity(self, temperature: ScalarLike) -> Scalar:
         """Return the diffusivity D [m^2/s] of a vacancy at a temperature [K]."""
         return laws.hopping_diffusivity(
             self.hop_distance, self.attempt_frequency, self.activation_energy, temperature
@@ -274,7 +275,7 @@ class FourTerminalTiO2(AbstractDevice):
         return fields.fastest
 
     @eqx.filter_jit
-    def rest(self, state: CellField, duration: Scalar) -> CellField:
+    def rest(self, state: CellField, duration: ScalarLike) -> CellField:
         """Return the state after a time at 0 V and ambient temperature, exactly.
 
         Without field only diffusion is left, which the cosine transform solves for any time.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative
+from .._types import ScalarLike
 from ._base import AbstractDevice, check_names
 
 Device = TypeVar("Device", bound=AbstractDevice)
@@ -22,11 +23,13 @@ class Spread(eqx.Module):
     stays), an absolute one a standard deviation in the parameter's own unit (normal).
     """
 
-    relative: dict[str, float]
-    absolute: dict[str, float]
+    relative: dict[str, ScalarLike]
+    absolute: dict[str, ScalarLike]
 
     def __init__(
-        self, relative: dict[str, float] | None = None, absolute: dict[str, float] | None = None
+        self,
+        relative: dict[str, ScalarLike] | None = None,
+        absolute: dict[str, ScalarLike] | None = None,
     ):
         """Make a spread from standard deviations by parameter name.
 

@@ -7,10 +7,11 @@ JAX arrays alike (they are differentiable).
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
 from .._types import Array, Float, Scalar
 
-Trace = Float[Array, " times"]
+Trace = Float[Array, " times"] | Float[np.ndarray, " times"]
 
 
 def window(trace: Trace) -> Scalar:
