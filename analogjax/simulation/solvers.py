@@ -1,9 +1,10 @@
 """Time stepping of one plateau: explicit Runge-Kutta methods, driven by diffrax.
 
 A solver of ours is a small choice (which method, how many steps); diffrax does the stepping, the
-step-size control and the adjoint. The stages run in an inner scan, so that a device's equations
-(with an elliptic solver inside) appear once in the compiled program, and they hand on the device's
-quasi-static fields: the potential as a starting value, the temperature of the previous stage.
+step-size control and the adjoint (steps that are equal and counted beforehand need none of these).
+The stages run in an inner scan, so that a device's equations (with an elliptic solver inside) appear
+once in the compiled program, and they hand on the device's quasi-static fields: the potential as a
+starting value, the temperature of the previous stage.
 """
 
 from __future__ import annotations
@@ -192,6 +193,27 @@ def _integrate(
     )
 
 
+def _equal_steps(device, workspace, state, fields, plateau, *, method, count):
+    """Step through a plateau in a number of equal steps known beforehand, keeping every state.
+
+    diffrax's loop may stop at any step; one that cannot is a plain scan, quicker to compile.
+    """
+    motion, rule = _Motion(device, workspace, plateau), _RungeKutta(method)
+    dt = jnp.asarray(1 / count, plateau.duration.dtype)
+
+    def step(carry, index):
+        state, fields = carry
+        s = index * dt
+        state, _, _, fields, _ = rule.step(motion, s, s + dt, state, None, fields, False)
+        return (state, fields), None
+
+    indices = jnp.arange(count, dtype=dt.dtype)
+    step = jax.checkpoint(step, prevent_cse=False)
+    (state, fields), _ = jax.lax.scan(step, (state, fields), indices)
+    zero = jnp.zeros((), jnp.int32)
+    return StepResult(state, fields, zero + Status.SUCCESS, zero + count, zero)
+
+
 class Heun(AbstractSolver):
     """Heun's method (second order) with equal steps; the default.
 
@@ -222,29 +244,40 @@ class Heun(AbstractSolver):
 
     def advance(self, device, workspace, state, fields, plateau, adjoint):
         """Step through one plateau; see `AbstractSolver`."""
-        if self.substeps is None:
-            # The faster end of a ramp decides.
-            top = jnp.where(
-                jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop
+        method = diffrax.Heun()
+        if self.substeps is not None and adjoint.keeps(self.substeps):
+            count = self.substeps
+            result = _equal_steps(
+                device, workspace, state, fields, plateau, method=method, count=count
             )
-            fields = device.settle(top, state, fields, workspace, plateau.path)
-            wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
-            count = jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
-            max_steps = self.max_steps
         else:
-            count, max_steps = self.substeps, self.substeps + 1
-        result = _integrate(
-            device, workspace, state, fields, plateau,
-            adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
-            method=diffrax.Heun(),
-            dt0=1 / count,
-            controller=diffrax.ConstantStepSize(),
-            max_steps=max_steps,
-        )  # fmt: skip
+            if self.substeps is None:
+                fields, count = self._count(device, workspace, state, fields, plateau)
+                max_steps = self.max_steps
+            else:
+                count, max_steps = self.substeps, self.substeps + 1
+            result = _integrate(
+                device, workspace, state, fields, plateau,
+                adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
+                method=method,
+                dt0=1 / count,
+                controller=diffrax.ConstantStepSize(),
+                max_steps=max_steps,
+            )  # fmt: skip
         # Beyond a Courant number of 1 the limiter's bounds no longer hold.
         unstable = device.fastest(result.fields) * plateau.duration > 1.0 * count
         status = jnp.where(unstable, Status.UNSTABLE, result.status).astype(jnp.int32)
         return eqx.tree_at(lambda r: r.status, result, status)
+
+    def _count(self, device, workspace, state, fields, plateau):
+        """Return the fields at the start of a plateau, and how many steps it needs."""
+        # The faster end of a ramp decides.
+        top = jnp.where(
+            jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop
+        )
+        fields = device.settle(top, state, fields, workspace, plateau.path)
+        wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
+        return fields, jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
 
 
 class Adaptive(AbstractSolver):
