@@ -13,9 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def is_traced(value: Any) -> bool:
+    """Return whether a value is being traced, so that it cannot be looked at."""
+    return isinstance(value, jax.core.Tracer)
+
+
 def _concrete(value: Any) -> np.ndarray | None:
     """Return the value as a NumPy array, or None while it is being traced."""
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return None
     return np.asarray(value)
 

@@ -85,7 +85,9 @@ def run(config: Config, run: RunFolder) -> None:
         f"formed film ({device.cells} x {device.cells} cells). An elasticity of -0.5 means that "
         "1 % more of the parameter lowers the resistance by 0.5 %.",
     )
-    run.figure("elasticity", fig, "Elasticity of the read resistance by every parameter that has one.")
+    run.figure(
+        "elasticity", fig, "Elasticity of the read resistance by every parameter that has one."
+    )
     rows = [
         [
             name,

@@ -258,7 +258,9 @@ def report_cycles(run, config, film, conditioned, cycles) -> None:
         part = g[half]
         (line,) = right.plot(part, label=name)
         right.plot([0, part.size - 1], part[[0, -1]], ":", color=line.get_color())
-    right.set(xlabel="pulse of the half cycle", ylabel="G24 [uS]", title="against the straight line")
+    right.set(
+        xlabel="pulse of the half cycle", ylabel="G24 [uS]", title="against the straight line"
+    )
     right.legend()
     aj.plotting.label_panels((left, right))
     run.section(
@@ -281,9 +283,7 @@ def report_maps(run, config, film, lasting, cycles, kept) -> None:
         ("isothermal", film, cycles["states"]),
         ("nonvolatile", lasting, kept["states"]),
     ):
-        heated = aj.devices.FourTerminalTiO2(
-            device.cells, self_heating=True, **device.parameters()
-        )
+        heated = aj.devices.FourTerminalTiO2(device.cells, self_heating=True, **device.parameters())
         signs = np.where(at <= n, 1.0, -1.0)
         maps = [
             heated.fields(jnp.asarray(s * config.amplitude), jnp.asarray(states[k], float))
@@ -322,8 +322,9 @@ def report_maps(run, config, film, lasting, cycles, kept) -> None:
             arm=float(film.electrode_arm),
             map_label="vacancies c",
             trace_label="R24 [kohm]",
-            title=lambda k: f"pulse {frames[k]}, {'+' if frames[k] <= n else '-'}"
-            f"{config.amplitude:g} V",
+            title=lambda k: (
+                f"pulse {frames[k]}, {'+' if frames[k] <= n else '-'}{config.amplitude:g} V"
+            ),
             advance=progress.advance,
         )
     run.media("cycle.gif", gif, "The vacancies during one cycle, and the resistance they make.")
@@ -415,7 +416,9 @@ def report_retention(run, config, rest, kept, retention, quiet) -> None:
         "orders of magnitude and the state lasts for years; but then a pulse below about 4 V does "
         "nothing. Neither preset shows both the published series from 0.3 to 7 V and retention.",
     )
-    run.figure("retention", fig, "What each preset forgets, and what the nonvolatile one can write.")
+    run.figure(
+        "retention", fig, "What each preset forgets, and what the nonvolatile one can write."
+    )
     run.table(
         "Change of R24 over the window at 0 V, nonvolatile preset [%]",
         ["T [K]", "state", "1e5 s", "10 years"],

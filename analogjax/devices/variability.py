@@ -43,7 +43,8 @@ class Spread(eqx.Module):
         twice = sorted(self.relative.keys() & self.absolute.keys())
         if twice:
             raise ValueError(
-                f"Argument `absolute` must not name a parameter of `relative`, but names {twice[0]}."
+                "Argument `absolute` must not name a parameter of `relative`, "
+                f"but names {twice[0]}."
             )
 
 
@@ -62,9 +63,7 @@ FILM_SPREAD = Spread(
 no spread between published devices is known to us."""
 
 
-def sample_devices(
-    device: Device, spread: Spread, count: int, *, key: PRNGKeyArray
-) -> Device:
+def sample_devices(device: Device, spread: Spread, count: int, *, key: PRNGKeyArray) -> Device:
     """Draw devices around a nominal one.
 
     Args:

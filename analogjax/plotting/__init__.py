@@ -1,4 +1,4 @@
-"""Figures: one style, maps of a film, traces against pulses, animations. matplotlib loads lazily."""
+"""Figures: one style, maps of a film, bars, animations. matplotlib loads lazily."""
 
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars

@@ -60,7 +60,9 @@ def map_animation(
         right.set_title(title(k), loc="left")
         fig.canvas.draw()
         pixels = np.asarray(fig.canvas.buffer_rgba())
-        pictures.append(Image.fromarray(pixels).convert("RGB").quantize(255, dither=0))
+        pictures.append(
+            Image.fromarray(pixels).convert("RGB").quantize(255, dither=Image.Dither.NONE)
+        )
         advance()
     plt.close(fig)
     stream = io.BytesIO()

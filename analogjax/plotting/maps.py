@@ -59,9 +59,7 @@ def film_map(
         names: Whether to name the electrodes.
         **options: Passed on to ``imshow`` (vmin, vmax, cmap).
     """
-    image = axis.imshow(
-        np.asarray(values).T, origin="lower", extent=(0, side, 0, side), **options
-    )
+    image = axis.imshow(np.asarray(values).T, origin="lower", extent=(0, side, 0, side), **options)
     if contours:
         cells = np.shape(values)[0]
         at = (np.arange(cells) + 0.5) * side / cells
@@ -79,7 +77,7 @@ def map_grid(
     side: float,
     arm: float,
 ) -> Any:
-    """Return a figure of maps: one row per field with a common colour scale, one column per instant.
+    """Return a figure of maps: a row per field with a common colour scale, a column per instant.
 
     Args:
         rows: For each row the label of the colour bar, the fields, and options of `film_map`.
@@ -91,7 +89,7 @@ def map_grid(
     for row, (label, fields, options) in zip(axes, rows, strict=True):
         low = min(float(np.min(f)) for f in fields)
         high = max(float(np.max(f)) for f in fields)
-        options = {"vmin": low, "vmax": high} | options
+        options: dict[str, Any] = {"vmin": low, "vmax": high, **options}
         for axis, values in zip(row, fields, strict=True):
             image = film_map(axis, values, side, arm, names=axis is axes[0, 0], **options)
             axis.set_xticks([])

@@ -33,7 +33,8 @@ def style() -> Any:
     import matplotlib.pyplot as plt
     from cycler import cycler
 
-    return plt.rc_context(_STYLE | {"axes.prop_cycle": cycler(color=COLORS)})
+    look: dict[Any, Any] = {**_STYLE, "axes.prop_cycle": cycler(color=COLORS)}
+    return plt.rc_context(look)
 
 
 def figure(

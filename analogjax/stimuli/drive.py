@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
-from .._checks import check_finite, check_not_negative, check_positive, check_shape
+from .._checks import check_finite, check_not_negative, check_positive, check_shape, is_traced
 from .._types import Array, Float, Scalar
 
 Pulses = Float[Array, " pulses"]
@@ -63,8 +62,8 @@ class Drive(eqx.Module):
 def pulse_train(
     amplitudes: Float[Array, " pulses"] | list[float] | float,
     *,
-    width: Float[Array, "..."] | float,
-    gap: Float[Array, "..."] | float | None = None,
+    width: Float[Array, ...] | float,
+    gap: Float[Array, ...] | float | None = None,
     read: ReadPulse | None = None,
 ) -> Drive:
     """Return rectangular pulses.
@@ -87,8 +86,8 @@ def piecewise(
     start: Float[Array, " pulses"] | list[float],
     stop: Float[Array, " pulses"] | list[float],
     *,
-    width: Float[Array, "..."] | float,
-    gap: Float[Array, "..."] | float | None = None,
+    width: Float[Array, ...] | float,
+    gap: Float[Array, ...] | float | None = None,
     read: ReadPulse | None = None,
     names: str | None = None,
 ) -> Drive:
@@ -109,13 +108,15 @@ def piecewise(
         check_shape(name, value, (count,))
         check_finite(name, value)
     if count == 0:
-        raise ValueError(f"Argument `{names or 'stop'}` must have at least one pulse, but has none.")
+        raise ValueError(
+            f"Argument `{names or 'stop'}` must have at least one pulse, but has none."
+        )
     check_positive("width", width, "s")
     times = {"width": width}
     if gap is not None:
         check_not_negative("gap", gap, "s")
         # No gap anywhere is a different, cheaper program: states before and after are the same.
-        if isinstance(gap, jax.core.Tracer) or bool(jnp.any(jnp.asarray(gap) > 0)):
+        if is_traced(gap) or bool(jnp.any(jnp.asarray(gap) > 0)):
             times["gap"] = gap
     rows = {}
     for name, value in times.items():
@@ -138,7 +139,7 @@ def triangle_sweep(
         points: Read-out points per quarter of a cycle (linear ramps between them).
 
     Raises:
-        ValueError: A value that is not finite, a rate not above zero, fewer than one cycle or point.
+        ValueError: A value that is not finite, a rate not above zero, or no cycle or point.
     """
     check_finite("v_peak", v_peak)
     check_positive("rate", rate, "V/s")

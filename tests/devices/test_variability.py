@@ -35,7 +35,9 @@ def test_same_key_same_devices_and_streams_are_independent(nominal):
     assert eqx.tree_equal(one, sample_devices(nominal, FILM_SPREAD, 5, key=key))
     # Drawing fewer parameters must not change those that are still drawn.
     np.testing.assert_array_equal(one.side, fewer.side)
-    assert not np.allclose(one.side, sample_devices(nominal, FILM_SPREAD, 5, key=jax.random.key(2)).side)
+    assert not np.allclose(
+        one.side, sample_devices(nominal, FILM_SPREAD, 5, key=jax.random.key(2)).side
+    )
 
 
 def test_a_batch_runs_under_vmap(nominal):
