@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import devices as devices
     from . import physics as physics
     from . import plotting as plotting
+    from . import programming as programming
     from . import runs as runs
     from . import simulation as simulation
     from . import stimuli as stimuli
@@ -21,7 +22,15 @@ except metadata.PackageNotFoundError:
     # Used from a checkout that was never installed.
     __version__ = "0+checkout"
 
-_SUBPACKAGES = ("devices", "physics", "plotting", "runs", "simulation", "stimuli")
+_SUBPACKAGES = (
+    "devices",
+    "physics",
+    "plotting",
+    "programming",
+    "runs",
+    "simulation",
+    "stimuli",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,9 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def is_traced(value: Any) -> bool:
+    """Return whether a value is being traced, so that it cannot be looked at."""
+    return isinstance(value, jax.core.Tracer)
+
+
 def _concrete(value: Any) -> np.ndarray | None:
     """Return the value as a NumPy array, or None while it is being traced."""
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return None
     return np.asarray(value)
 
@@ -32,7 +37,7 @@ def _show(value: np.ndarray, bad: np.ndarray) -> str:
 def _require(name: str, value: Any, good: Any, must: str, *, traced: bool = False) -> Any:
     concrete = _concrete(value)
     if concrete is not None:
-        bad = np.asarray(~np.asarray(good(concrete)))
+        bad = np.asarray(~good(concrete))
         if bad.any():
             raise ValueError(f"Argument `{name}` must be {must}, but {_show(concrete, bad)}.")
         return value

@@ -14,6 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 Scalar: TypeAlias = Float[Array, ""]
 """A real number held as a zero-dimensional array (traced, differentiable)."""
 
+ScalarLike: TypeAlias = Scalar | float | int
+"""A real number as a user may give it."""
+
 CellField: TypeAlias = Float[Array, "x y"]
 """One value per cell."""
 
@@ -43,5 +46,6 @@ __all__ = [
     "Float",
     "Int",
     "Scalar",
+    "ScalarLike",
     "Terminals",
 ]

@@ -165,8 +165,11 @@ def _run_one(composed: runs.Composed, out: Path) -> None:
     if folder.finished:
         print(f"{composed.name}: already finished, nothing to compute")
         return
-    composed.module.run(composed.config, folder)
-    folder.finish()
+    from . import plotting
+
+    with plotting.style():
+        composed.module.run(composed.config, folder)
+        folder.finish()
 
 
 def _sweep(options: argparse.Namespace, out: Path) -> int:

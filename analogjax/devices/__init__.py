@@ -1,6 +1,10 @@
 """Devices: parameters with sources, state, dynamics and read-out."""
 
 from ._base import AbstractDevice as AbstractDevice
+from ._base import Path as Path
 from ._parameters import Parameter as Parameter
 from .tio2 import FilmFields as FilmFields
 from .tio2 import FourTerminalTiO2 as FourTerminalTiO2
+from .variability import FILM_SPREAD as FILM_SPREAD
+from .variability import Spread as Spread
+from .variability import sample_devices as sample_devices

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import abc
 import difflib
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._types import Array, Bool, Scalar
+from .._types import Array, Bool, Scalar, ScalarLike
 from ._parameters import Parameter
+
+Device = TypeVar("Device", bound="AbstractDevice")
 
 Path = Literal["write", "read"]
 """Which electrodes a voltage is put on; devices with two terminals have one path for both."""
@@ -38,7 +41,7 @@ class AbstractDevice(eqx.Module):
         """Return the state of the fresh (formed, not yet conditioned) device."""
 
     @abc.abstractmethod
-    def current(self, v: Scalar, state: PyTree) -> Scalar:
+    def current(self, v: ScalarLike, state: PyTree) -> Scalar:
         """Return the current [A] under a write voltage [V]."""
 
     @abc.abstractmethod
@@ -81,7 +84,7 @@ class AbstractDevice(eqx.Module):
         """Return the rate [1/s] whose inverse is the longest stable explicit step."""
 
     @abc.abstractmethod
-    def rest(self, state: PyTree, duration: Scalar) -> PyTree:
+    def rest(self, state: PyTree, duration: ScalarLike) -> PyTree:
         """Return the state after `duration` [s] at 0 V."""
 
     @abc.abstractmethod
@@ -108,7 +111,7 @@ class AbstractDevice(eqx.Module):
 
     # Parameters by name.
 
-    def replace(self, **parameters: Any) -> Self:
+    def replace(self: Device, **parameters: Any) -> Device:
         """Return a copy with other parameter values, by name.
 
         Raises:
@@ -131,15 +134,21 @@ class AbstractDevice(eqx.Module):
         return {name: getattr(self, name) for name in self.PARAMETERS}
 
 
-def check_parameters(kind: type[AbstractDevice], values: dict[str, Any]) -> dict[str, Any]:
-    """Check names and (concrete) values of parameters; see `AbstractDevice.replace`."""
-    for name, value in values.items():
+def check_names(kind: type[AbstractDevice], names: Iterable[str]) -> None:
+    """Raise unless every name is a parameter of a device class; the message names the nearest."""
+    for name in names:
         if name not in kind.PARAMETERS:
             near = difflib.get_close_matches(name, kind.PARAMETERS, n=1)
-            hint = f", did you mean `{near[0]}`?" if near else ""
+            hint = f", did you mean `{near[0]}`?" if near else "."
             raise ValueError(
                 f"Argument `{name}` must be a parameter of {kind.__name__}, but it has none of "
-                f"that name{hint or '.'}"
+                f"that name{hint}"
             )
+
+
+def check_parameters(kind: type[AbstractDevice], values: dict[str, Any]) -> dict[str, Any]:
+    """Check names and (concrete) values of parameters; see `AbstractDevice.replace`."""
+    check_names(kind, values)
+    for name, value in values.items():
         kind.PARAMETERS[name].check(name, value)
     return values

@@ -18,7 +18,9 @@ PARAMETERS: dict[str, Parameter] = {
     "attempt_frequency": Parameter(
         1e13, "1/s", "attempt frequency of a hop", "phonon frequency, quoted from memory"
     ),
-    "hop_distance": Parameter(0.3e-9, "m", "hop distance a", "O-O distance of rutile, about 0.28 nm"),
+    "hop_distance": Parameter(
+        0.3e-9, "m", "hop distance a", "O-O distance of rutile, about 0.28 nm"
+    ),
     "charge_number": Parameter(2.0, "-", "charge number z of the vacancy", "V_O with two charges"),
     "reference_density": Parameter(
         1e26, "1/m^3", "density at c = 1", "1.8e25 to 2e26 measured in rutile (Landolt-Boernstein)"
@@ -46,8 +48,12 @@ PARAMETERS: dict[str, Parameter] = {
     "c_lo": Parameter(0.05, "-", "density outside the formed domain", "assumed, tuned", zero=True),
     "c_hi": Parameter(3.0, "-", "density inside the formed domain", "assumed, tuned"),
     "front_position": Parameter(
-        -0.27, "L", "front of the formed domain on the T1-T3 diagonal, from its middle",
-        "assumed, tuned", -0.7072, 0.7072,
+        -0.27,
+        "L",
+        "front of the formed domain on the T1-T3 diagonal, from its middle",
+        "assumed, tuned",
+        -0.7072,
+        0.7072,
     ),
     "front_width": Parameter(0.10, "L", "width of that front", "assumed, tuned"),
     "thermal_conductivity": Parameter(

@@ -10,14 +10,15 @@ Equations: `analogjax.physics`; theory and the error of the model's form: ``docs
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import check_choice, check_shape
-from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar
+from .._checks import check_choice, check_shape, is_traced
+from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, ScalarLike
 from ..constants import ROOM_TEMPERATURE
 from ..physics import laws
 from ..physics.conduction import (
@@ -43,11 +44,11 @@ the temperature to a third or less (0.28 at a rise of 220 K), 12 leave 1e-6 of t
 
 
 class FilmFields(eqx.Module):
-    """What follows the vacancies without inertia: potential, temperature, and the fastest motion."""
+    """What follows the vacancies without inertia: potential, temperature, fastest motion."""
 
     potential: CellField
     """Electric potential [V]."""
-    temperature: Float[Array, "..."]
+    temperature: Float[Array, ...]
     """Temperature [K]: one value per cell, or one for all in an isothermal film."""
     fastest: Scalar
     """Largest Courant and diffusion number per second [1/s]."""
@@ -67,7 +68,7 @@ class FourTerminalTiO2(AbstractDevice):
     * ``"isothermal"`` (default): shows the published dependence on the amplitude from 0.3 to 7 V,
       but forgets: at 0 V it drifts by almost three 512-level pitches in the first second.
     * ``"nonvolatile"``: Joule heat of the write pulse activates the vacancies; keeps its state for
-      years at 300 K, but does nothing below about 4 V. Neither shows both: the voltage-time dilemma.
+      years at 300 K, but does nothing below about 4 V. Neither does both: the voltage-time dilemma.
 
     Source of the layout and protocol: Z. Diao et al., Nanoscale Horiz. 10, 780 (2025). Parameters
     and their sources: `FourTerminalTiO2.PARAMETERS`.
@@ -141,10 +142,11 @@ class FourTerminalTiO2(AbstractDevice):
             raise ValueError(f"Argument `cells` must be at least 4, but is {cells}.")
         values = {name: p.default for name, p in PARAMETERS.items()} | PRESETS[preset] | parameters
         arm = values["electrode_arm"]
-        if not isinstance(arm, jax.core.Tracer) and float(arm) * cells < 2:
+        if not is_traced(arm) and float(arm) * cells < 2:
+            needed = math.ceil(2 / float(arm))
             raise ValueError(
-                f"Argument `cells` must be at least {int(-(-2 // float(arm)))}, so that an electrode"
-                f" arm of {float(arm):g} L covers two faces, but is {cells}."
+                f"Argument `cells` must be at least {needed}, so that an electrode arm of "
+                f"{float(arm):g} L covers two faces, but is {cells}."
             )
         dtype = jnp.result_type(float)
         for name in PARAMETERS:
@@ -182,10 +184,12 @@ class FourTerminalTiO2(AbstractDevice):
 
     # Read-out.
 
-    def current(self, v: Scalar, state: CellField) -> Scalar:
+    @eqx.filter_jit
+    def current(self, v: ScalarLike, state: CellField) -> Scalar:
         """Return the current into T1 [A] at V(T1) = v [V], T3 at 0 V, T2 and T4 floating."""
-        return self.terminal_currents(_write_bias(v), state)[0]
+        return self.terminal_currents(_write_bias(jnp.asarray(v, state.dtype)), state)[0]
 
+    @eqx.filter_jit
     def read(self, state: CellField) -> Scalar:
         """Return R24 [ohm]: read voltage over current between T2 and T4, T1 and T3 floating.
 
@@ -195,7 +199,8 @@ class FourTerminalTiO2(AbstractDevice):
         fields = self.initial_fields(state)
         return self.read_warm(state, fields, jnp.zeros_like(self.thermal_time), self.prepare())
 
-    def terminal_currents(self, voltages: Float[Array, "4"], state: CellField) -> Float[Array, "4"]:
+    @eqx.filter_jit
+    def terminal_currents(self, voltages: Float[Array, 4], state: CellField) -> Float[Array, 4]:
         """Return the currents [A] into T1..T4 at these voltages [V]; nan means floating.
 
         With self-heating on, the film is as hot as these voltages make it.
@@ -207,14 +212,17 @@ class FourTerminalTiO2(AbstractDevice):
         network = self._network(state, fields.temperature, work)
         return terminal_currents(network, bias, fields.potential)
 
+    @eqx.filter_jit
     def conductance_matrix(self, state: CellField) -> Float[Array, "4 4"]:
         """Return G [S] with ``I = G V`` at ambient temperature (symmetric, rows sum to zero)."""
         work = self.prepare()
         network = self._network(state, self.ambient_temperature, work)
         return conductance_matrix(network, work.preconditioner)
 
-    def fields(self, v: Scalar, state: CellField, *, path: Path = "write") -> FilmFields:
+    @eqx.filter_jit
+    def fields(self, v: ScalarLike, state: CellField, *, path: Path = "write") -> FilmFields:
         """Return potential [V] and temperature [K] per cell under a voltage on the given path."""
+        v = jnp.asarray(v, state.dtype)
         return self.settle(v, state, self.initial_fields(state), self.prepare(), path)
 
     # Dynamics.
@@ -224,10 +232,13 @@ class FourTerminalTiO2(AbstractDevice):
         """``"adaptive"`` with self-heating, where few cells move much faster than the rest."""
         return "adaptive" if self.self_heating else "heun"
 
-    def diffusivity(self, temperature: Scalar) -> Scalar:
+    def diffusivity(self, temperature: Float[Array, ...] | float) -> Float[Array, ...]:
         """Return the diffusivity D [m^2/s] of a vacancy at a temperature [K]."""
         return laws.hopping_diffusivity(
-            self.hop_distance, self.attempt_frequency, self.activation_energy, temperature
+            self.hop_distance,
+            self.attempt_frequency,
+            self.activation_energy,
+            jnp.asarray(temperature),
         )
 
     def prepare(self) -> _Workspace:
@@ -268,7 +279,8 @@ class FourTerminalTiO2(AbstractDevice):
         """Return the largest Courant number per second [1/s]."""
         return fields.fastest
 
-    def rest(self, state: CellField, duration: Scalar) -> CellField:
+    @eqx.filter_jit
+    def rest(self, state: CellField, duration: ScalarLike) -> CellField:
         """Return the state after a time at 0 V and ambient temperature, exactly.
 
         Without field only diffusion is left, which the cosine transform solves for any time.
@@ -409,17 +421,17 @@ class FourTerminalTiO2(AbstractDevice):
         return flux, jnp.max(jnp.abs(velocity)) / dx + 2 * jnp.max(spread) / dx**2
 
 
-def _write_bias(v: Scalar) -> Float[Array, "4"]:
+def _write_bias(v: Scalar) -> Float[Array, 4]:
     v = jnp.asarray(v)
     floats = jnp.full_like(v, jnp.nan)
     return jnp.stack([v, floats, jnp.zeros_like(v), floats])
 
 
-def _read_bias(v: Scalar) -> Float[Array, "4"]:
+def _read_bias(v: Scalar) -> Float[Array, 4]:
     v = jnp.asarray(v)
     floats = jnp.full_like(v, jnp.nan)
     return jnp.stack([floats, v, floats, jnp.zeros_like(v)])
 
 
-def _bias(v: Scalar, path: Path) -> Float[Array, "4"]:
+def _bias(v: Scalar, path: Path) -> Float[Array, 4]:
     return _write_bias(v) if path == "write" else _read_bias(v)

@@ -117,9 +117,7 @@ def solve_potential(
     )
 
 
-def electrode_voltages(
-    network: ConductanceNetwork, bias: Bias, potential: CellField
-) -> Terminals:
+def electrode_voltages(network: ConductanceNetwork, bias: Bias, potential: CellField) -> Terminals:
     """Return the voltage of every electrode [V], the floating ones at what they float to."""
     total = network.contact.sum((1, 2))
     floats_at = jnp.einsum("kxy,xy->k", network.contact, potential) / total
@@ -152,8 +150,6 @@ def conductance_matrix(
 def joule_heat(network: ConductanceNetwork, bias: Bias, potential: CellField) -> CellField:
     """Return the power dissipated in every cell [W]; the sum is the electrical power put in."""
     ix, iy = network.face_currents(potential)
-    interior = faces_to_cells(
-        -ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1)
-    )
+    interior = faces_to_cells(-ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1))
     drop = electrode_voltages(network, bias, potential)[:, None, None] - potential[None]
     return interior + jnp.einsum("kxy,kxy->xy", network.contact, drop**2)

@@ -59,9 +59,7 @@ def solve_screened(source: CellField, stiffness: Scalar, screening: Scalar) -> C
     return inverse_transform(transform(source) / (stiffness * eigenvalues + screening))
 
 
-def diffuse(
-    field: CellField, number: Scalar, number_y: Scalar | None = None
-) -> CellField:
+def diffuse(field: CellField, number: Scalar, number_y: Scalar | None = None) -> CellField:
     """Let a field diffuse between blocking walls: ``exp(number * Laplacian_h) field``.
 
     Args:

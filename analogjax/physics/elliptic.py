@@ -1,7 +1,7 @@
 """Preconditioned conjugate gradients for current continuity on the square grid.
 
-The operator ``A = -div(sigma grad) + contacts`` is symmetric. Conjugate gradients are preconditioned
-by ``W (K + D)^-1 W`` with ``W = diag(sigma h)^(-1/2)``: K is the constant-coefficient insulated
+The operator ``A = -div(sigma grad) + contacts`` is symmetric. The iteration is preconditioned by
+``W (K + D)^-1 W`` with ``W = diag(sigma h)^(-1/2)``: K is the constant-coefficient insulated
 Laplacian, which the cosine transform inverts, and D holds the contacts, whose conductances become
 constants of the geometry once scaled by W (a half cell). D is put in exactly by a small capacitance
 matrix (Woodbury identity) over the boundary faces, evaluated in the cosine basis. The number of
@@ -16,11 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._types import Array, CellField, Coverage, Edges, Float, Scalar
+from .._types import Array, CellField, Coverage, Edges, Float
 from .cosine import cosine_matrix, laplacian_eigenvalues
 
 MAX_ITERATIONS = 200

@@ -32,7 +32,9 @@ def hopping_diffusivity(
     return hop_distance**2 * attempt_frequency * arrhenius(activation_energy, temperature)
 
 
-def hop_bias(charge_number: Scalar, hop_distance: Scalar, field: Field, temperature: Field) -> Field:
+def hop_bias(
+    charge_number: Scalar, hop_distance: Scalar, field: Field, temperature: Field
+) -> Field:
     """Return ``xi = z q a E / (2 k T)``, half the field energy of one hop over kT (signed)."""
     return charge_number * hop_distance * field / (2 * BOLTZMANN_EV * temperature)
 

@@ -14,6 +14,10 @@ class ReverseMode(eqx.Module):
     checkpoints: int | None = eqx.field(static=True, default=None)
     """States kept per pulse; None takes what the solver asks for."""
 
+    def keeps(self, steps: int) -> bool:
+        """Return whether the state at every one of so many steps may be kept."""
+        return self.checkpoints is None or self.checkpoints >= steps
+
     def to_diffrax(self, checkpoints: int) -> diffrax.AbstractAdjoint:
         """Return the adjoint of one plateau."""
         return diffrax.RecursiveCheckpointAdjoint(checkpoints=self.checkpoints or checkpoints)
@@ -21,6 +25,10 @@ class ReverseMode(eqx.Module):
 
 class ForwardMode(eqx.Module):
     """Forward mode: cost grows with the number of parameters, memory does not with the steps."""
+
+    def keeps(self, steps: int) -> bool:
+        """Return True: no state is kept, so there is nothing to limit."""
+        return True
 
     def to_diffrax(self, checkpoints: int) -> diffrax.AbstractAdjoint:
         """Return the adjoint of one plateau."""

@@ -6,10 +6,10 @@ import enum
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from .._checks import is_traced
 from .._types import Array, Bool, Float, Int
 
 
@@ -70,7 +70,8 @@ class SimulationResult(eqx.Module):
     """``steps`` and ``rejected`` steps in all; ``failed_pulse``, -1 if none."""
 
     def __str__(self) -> str:
-        if isinstance(self.ok, jax.core.Tracer) or np.ndim(self.ok):
+        """One line: pulses, steps, first and last resistance, outcome."""
+        if is_traced(self.ok) or np.ndim(self.ok):
             return f"SimulationResult({self.t.shape})"
         status = Status(int(self.status))
         r = np.asarray(self.read_resistance)
@@ -87,7 +88,7 @@ def raise_if_failed(result: SimulationResult, drive: Any) -> None:
     Raises:
         RuntimeError: One sentence that says which pulse failed, why, and what to try.
     """
-    if isinstance(result.ok, jax.core.Tracer) or np.all(np.asarray(result.ok)):
+    if is_traced(result.ok) or np.all(np.asarray(result.ok)):
         return
     pulse = int(result.stats["failed_pulse"])
     status = Status(int(result.status))

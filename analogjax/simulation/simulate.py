@@ -70,7 +70,12 @@ def simulate(
     wanted = jax.eval_shape(device.init_state)
     _check_state(state, wanted)
     result = _simulate(
-        device, drive, state, resolve_solver(solver, device), resolve_adjoint(adjoint), save or Save()
+        device,
+        drive,
+        state,
+        resolve_solver(solver, device),
+        resolve_adjoint(adjoint),
+        save or Save(),
     )
     if throw:
         raise_if_failed(result, drive)
@@ -115,7 +120,7 @@ def _simulate(
             _select(alive, new, old)
             for new, old in ((before, state), (after, state), (fields, carry[1]))
         )
-        kept = (before if drive.gap is not None or drive.read is not None else None)
+        kept = before if drive.gap is not None or drive.read is not None else None
         return (after, fields, health), (kept, fields, after, timed_read)
 
     segments = (drive.start, drive.stop, drive.width, drive.gap)
@@ -180,8 +185,8 @@ def _examine(device, health, done, after):
     first = (status != Status.SUCCESS) & ~failed_before
     health = dict(
         status=jnp.where(failed_before, health["status"], status),
-        steps=health["steps"] + sum(s.steps for s in done).astype(jnp.int32),
-        rejected=health["rejected"] + sum(s.rejected for s in done).astype(jnp.int32),
+        steps=health["steps"] + jnp.asarray(sum(s.steps for s in done), jnp.int32),
+        rejected=health["rejected"] + jnp.asarray(sum(s.rejected for s in done), jnp.int32),
         pulse=health["pulse"] + 1,
         failed_pulse=jnp.where(first, health["pulse"], health["failed_pulse"]),
     )

@@ -1,9 +1,10 @@
 """Time stepping of one plateau: explicit Runge-Kutta methods, driven by diffrax.
 
 A solver of ours is a small choice (which method, how many steps); diffrax does the stepping, the
-step-size control and the adjoint. The stages run in an inner scan, so that a device's equations
-(with an elliptic solver inside) appear once in the compiled program, and they hand on the device's
-quasi-static fields: the potential as a starting value, the temperature of the previous stage.
+step-size control and the adjoint (equal steps counted beforehand need none of these). The stages
+run in an inner scan, so that a device's equations (with an elliptic solver inside) appear once in
+the compiled program, and they hand on the device's quasi-static fields: the potential as a
+starting value, the temperature of the previous stage.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from jaxtyping import PyTree
 
 from .._checks import check_choice, check_positive
 from .._types import Array, Scalar
-from ..devices import AbstractDevice
+from ..devices import AbstractDevice, Path
 from .adjoints import Adjoint
 from .result import Status
 
@@ -31,9 +32,9 @@ class Plateau(eqx.Module):
     start: Scalar
     stop: Scalar
     duration: Scalar
-    path: str = eqx.field(static=True, default="write")
+    path: Path = eqx.field(static=True, default="write")
 
-    def voltage(self, s: Scalar) -> Scalar:
+    def voltage(self, s: Any) -> Scalar:
         """Voltage at scaled time s [V]."""
         return self.start + (self.stop - self.start) * s
 
@@ -85,13 +86,13 @@ class _RungeKutta(diffrax.AbstractSolver):
         return terms.vf(t0, y0, args)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        tableau = self.method.tableau
+        tableau: diffrax.ButcherTableau = self.method.tableau  # pyright: ignore
         stages = tableau.num_stages
         lower = np.zeros((stages, stages))
         for row, weights in enumerate(tableau.a_lower, start=1):
             lower[row, : len(weights)] = weights
         nodes = np.concatenate([[0.0], tableau.c])
-        dt = t1 - t0
+        dt = jnp.asarray(t1 - t0)
 
         def combine(weights, slopes):
             return jax.tree.map(
@@ -192,6 +193,27 @@ def _integrate(
     )
 
 
+def _equal_steps(device, workspace, state, fields, plateau, *, method, count):
+    """Step through a plateau in a number of equal steps known beforehand, keeping every state.
+
+    diffrax's loop may stop at any step; one that cannot is a plain scan, quicker to compile.
+    """
+    motion, rule = _Motion(device, workspace, plateau), _RungeKutta(method)
+    dt = jnp.asarray(1 / count, plateau.duration.dtype)
+
+    def step(carry, index):
+        state, fields = carry
+        s = index * dt
+        state, _, _, fields, _ = rule.step(motion, s, s + dt, state, None, fields, False)
+        return (state, fields), None
+
+    indices = jnp.arange(count, dtype=dt.dtype)
+    step = jax.checkpoint(step, prevent_cse=False)
+    (state, fields), _ = jax.lax.scan(step, (state, fields), indices)
+    zero = jnp.zeros((), jnp.int32)
+    return StepResult(state, fields, zero + Status.SUCCESS, zero + count, zero)
+
+
 class Heun(AbstractSolver):
     """Heun's method (second order) with equal steps; the default.
 
@@ -206,9 +228,7 @@ class Heun(AbstractSolver):
     max_steps: int = eqx.field(static=True)
     """Most steps a pulse may take."""
 
-    def __init__(
-        self, substeps: int | None = None, *, courant: float = 0.5, max_steps: int = 4096
-    ):
+    def __init__(self, substeps: int | None = None, *, courant: float = 0.5, max_steps: int = 4096):
         """Choose the step; see the fields.
 
         Raises:
@@ -222,29 +242,38 @@ class Heun(AbstractSolver):
 
     def advance(self, device, workspace, state, fields, plateau, adjoint):
         """Step through one plateau; see `AbstractSolver`."""
-        if self.substeps is None:
-            # The faster end of a ramp decides.
-            top = jnp.where(
-                jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop
+        method = diffrax.Heun()
+        if self.substeps is not None and adjoint.keeps(self.substeps):
+            count = self.substeps
+            result = _equal_steps(
+                device, workspace, state, fields, plateau, method=method, count=count
             )
-            fields = device.settle(top, state, fields, workspace, plateau.path)
-            wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
-            count = jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
-            max_steps = self.max_steps
         else:
-            count, max_steps = self.substeps, self.substeps + 1
-        result = _integrate(
-            device, workspace, state, fields, plateau,
-            adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
-            method=diffrax.Heun(),
-            dt0=1 / count,
-            controller=diffrax.ConstantStepSize(),
-            max_steps=max_steps,
-        )  # fmt: skip
+            if self.substeps is None:
+                fields, count = self._count(device, workspace, state, fields, plateau)
+                max_steps = self.max_steps
+            else:
+                count, max_steps = self.substeps, self.substeps + 1
+            result = _integrate(
+                device, workspace, state, fields, plateau,
+                adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
+                method=method,
+                dt0=1 / count,
+                controller=diffrax.ConstantStepSize(),
+                max_steps=max_steps,
+            )  # fmt: skip
         # Beyond a Courant number of 1 the limiter's bounds no longer hold.
         unstable = device.fastest(result.fields) * plateau.duration > 1.0 * count
         status = jnp.where(unstable, Status.UNSTABLE, result.status).astype(jnp.int32)
         return eqx.tree_at(lambda r: r.status, result, status)
+
+    def _count(self, device, workspace, state, fields, plateau):
+        """Return the fields at the start of a plateau, and how many steps it needs."""
+        # The faster end of a ramp decides.
+        top = jnp.where(jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop)
+        fields = device.settle(top, state, fields, workspace, plateau.path)
+        wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
+        return fields, jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
 
 
 class Adaptive(AbstractSolver):
@@ -311,7 +340,7 @@ SOLVERS = {"heun": Heun, "adaptive": Adaptive}
 
 
 def resolve_solver(solver: Any, device: AbstractDevice) -> AbstractSolver:
-    """Return the solver that an argument names (the device's own for None), or say what it must be."""
+    """Return the solver an argument names (the device's own for None), or say what it must be."""
     solver = device.default_solver if solver is None else solver
     if isinstance(solver, AbstractSolver):
         return solver

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from .._checks import check_finite, check_not_negative, check_not_zero, check_positive, check_shape
+from .._checks import (
+    check_finite,
+    check_not_negative,
+    check_not_zero,
+    check_positive,
+    check_shape,
+    is_traced,
+)
 from .._types import Array, Float, Scalar
 
 Pulses: TypeAlias = Float[Array, " pulses"]
@@ -115,13 +121,15 @@ def piecewise(
         check_shape(name, value, (count,))
         check_finite(name, value)
     if count == 0:
-        raise ValueError(f"Argument `{names or 'stop'}` must have at least one pulse, but has none.")
+        raise ValueError(
+            f"Argument `{names or 'stop'}` must have at least one pulse, but has none."
+        )
     check_positive("width", width, "s")
     times = {"width": width}
     if gap is not None:
         check_not_negative("gap", gap, "s")
         # No gap anywhere is a different, cheaper program: states before and after are the same.
-        if isinstance(gap, jax.core.Tracer) or bool(jnp.any(jnp.asarray(gap) > 0)):
+        if is_traced(gap) or bool(jnp.any(jnp.asarray(gap) > 0)):
             times["gap"] = gap
     rows = {}
     for name, value in times.items():

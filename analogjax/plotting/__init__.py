@@ -1,0 +1,11 @@
+"""Figures: one style, maps of a film, bars, animations. matplotlib loads lazily."""
+
+from .animation import map_animation as map_animation
+from .bars import elasticity_bars as elasticity_bars
+from .maps import draw_electrodes as draw_electrodes
+from .maps import film_map as film_map
+from .maps import map_grid as map_grid
+from .style import COLORS as COLORS
+from .style import figure as figure
+from .style import label_panels as label_panels
+from .style import style as style

@@ -1,0 +1,72 @@
+"""The common look of all figures."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+COLORS = ("#0b3c5d", "#d9822b", "#2a9d8f", "#b23a48", "#6c5b7b", "#7f8c8d", "#e0b400")
+"""Line colours in order of use; distinct in grey and for most colour-blind readers."""
+
+_STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "image.cmap": "viridis",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "analogjax",
+}
+
+
+def style() -> Any:
+    """Return a context in which everything matplotlib draws has the common look."""
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    look: dict[Any, Any] = {**_STYLE, "axes.prop_cycle": cycler(color=COLORS)}
+    return plt.rc_context(look)
+
+
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 4.2, height: float = 3.2, **options: Any
+) -> tuple[Any, Any]:
+    """Return a figure and its axes in the common style.
+
+    What is drawn later (titles, legends) follows the style only inside the context of `style`; the
+    command runs experiments inside it.
+
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        width: Width of one panel [inch].
+        height: Height of one panel [inch].
+        **options: Passed on to `matplotlib.pyplot.subplots`.
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        return plt.subplots(
+            rows,
+            columns,
+            figsize=(width * columns, height * rows),
+            layout="constrained",
+            **options,
+        )
+
+
+def label_panels(axes: Any) -> None:
+    """Put (a), (b), ... in front of the titles of panels, in reading order."""
+    import numpy as np
+
+    for letter, axis in zip(string.ascii_lowercase, np.ravel(axes), strict=False):
+        axis.set_title(f"({letter}) {axis.get_title(loc='left')}", loc="left")

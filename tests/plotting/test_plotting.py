@@ -1,0 +1,50 @@
+"""Figures hold what they were given; they are looked at by eye in the experiments' reports."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from analogjax import plotting
+
+
+def test_map_is_transposed_so_that_x_runs_right():
+    fig, axis = plotting.figure()
+    values = np.zeros((6, 6))
+    values[5, 0] = 1.0  # the corner of T2: x = L, y = 0
+    image = plotting.film_map(axis, values, 10.0, 0.25)
+    shown = image.get_array()
+    assert shown[0, 5] == 1.0
+    assert image.origin == "lower"
+    texts = {t.get_text(): t.xy for t in axis.texts}
+    assert texts["T2"] == (10.0, 0)
+    fig.canvas.draw()
+
+
+def test_animation_has_every_frame_and_reports_progress():
+    done = []
+    frames = np.random.default_rng(0).random((3, 6, 6))
+    data = plotting.map_animation(
+        frames, np.arange(7.0), np.array([0, 3, 6]), side=10.0, arm=0.25, map_label="c",
+        trace_label="R", title=str, advance=lambda: done.append(1),
+    )  # fmt: skip
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert len(done) == 3
+
+
+def test_style_is_put_back():
+    import matplotlib as mpl
+
+    before = mpl.rcParams["font.size"], mpl.rcParams["axes.spines.top"]
+    with plotting.style():
+        assert mpl.rcParams["axes.spines.top"] is False
+        plotting.figure()
+    assert (mpl.rcParams["font.size"], mpl.rcParams["axes.spines.top"]) == before
+
+
+def test_bars_are_sorted_by_magnitude():
+    fig = plotting.elasticity_bars({"a": 0.1, "b": -2.0, "c": 0.01}, "e")
+    names = [t.get_text() for t in fig.axes[0].get_yticklabels()]
+    assert names == ["c", "a", "b"]
