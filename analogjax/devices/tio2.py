@@ -404,7 +404,7 @@ class FourTerminalTiO2(AbstractDevice):
         return -net_outflow(flux_x, flux_y.T) / dx, fields
 
     def _axis(
-        self, c: CellField, potential: CellField, temperature: CellField, anisotropy: Scalar | float
+        self, c: CellField, potential: CellField, temperature: Array, anisotropy: Scalar | float
     ) -> tuple[FacesX | FacesY, Scalar]:
         """Return the flux through faces normal to the first axis, and its fastest rate [1/s]."""
         dx = self._spacing()
