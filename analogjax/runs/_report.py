@@ -38,6 +38,9 @@ def media_type(name: str) -> str:
     return _MEDIA_TYPES[suffix]
 
 
+_FEW_METRICS = 12
+
+
 class Report:
     """Collects the parts of a report and writes them as one page."""
 
@@ -92,12 +95,11 @@ class Report:
             [f"`{name}`", value, text] if text else [f"`{name}`", value, ""]
             for name, value, text in self.metrics
         ]
-        metrics = (
-            f"<section><h2>Key metrics</h2>{_table(['metric', 'value', 'what it is'], rows)}"
-            "</section>"
-            if rows
-            else ""
-        )
+        table = _table(["metric", "value", "what it is"], rows)
+        # A few numbers open the report; a long list would hide the figures.
+        few = 0 < len(rows) <= _FEW_METRICS
+        first = f"<section><h2>Key metrics</h2>{table}</section>" if few else ""
+        last = "" if few or not rows else f"<details><summary>Metrics</summary>{table}</details>"
         stages = [[stage, duration(seconds)] for stage, seconds in timings["stages"].items()]
         commit = environment.get("git_commit") or ""
         facts = [
@@ -126,9 +128,10 @@ class Report:
 <div class="summary">{prose(self.summary)}</div>
 <p class="facts">{chips}</p></div></header>
 <main>
-{metrics}
+{first}
 {parts}
 <section><h2>How this was made</h2>
+{last}
 <details><summary>Configuration</summary><pre>{html.escape(config)}</pre></details>
 <details><summary>Environment</summary>
 <pre>{html.escape(json.dumps(environment, indent=2))}</pre></details>
