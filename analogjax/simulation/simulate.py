@@ -179,7 +179,9 @@ def _examine(device, health, done, after):
     status = jnp.zeros((), jnp.int32)
     for step in done:
         status = jnp.where(status == Status.SUCCESS, step.status, status)
-    status = jnp.where(device.valid(after), status, Status.OUT_OF_RANGE).astype(jnp.int32)
+    # The first cause is named: steps that were too long or too few also end out of range.
+    strayed = (status == Status.SUCCESS) & ~device.valid(after)
+    status = jnp.where(strayed, Status.OUT_OF_RANGE, status).astype(jnp.int32)
     failed_before = health["status"] != Status.SUCCESS
     alive = (status == Status.SUCCESS) & ~failed_before
     first = (status != Status.SUCCESS) & ~failed_before

@@ -264,6 +264,8 @@ class Heun(AbstractSolver):
             )  # fmt: skip
         # Beyond a Courant number of 1 the limiter's bounds no longer hold.
         unstable = device.fastest(result.fields) * plateau.duration > 1.0 * count
+        # A plateau that was not finished says so, whatever its steps were.
+        unstable &= result.status == Status.SUCCESS
         status = jnp.where(unstable, Status.UNSTABLE, result.status).astype(jnp.int32)
         return eqx.tree_at(lambda r: r.status, result, status)
 
