@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import equinox as eqx
@@ -238,6 +239,23 @@ def test_implicit_scharfetter_gummel_conserves_and_stays_in_bounds():
         assert abs(i.sum()) < 1e-12 * abs(i).max()
     # 1 s at 7 V moves far more than round-off: this is no test of standing still.
     assert abs(c - start).max() > 0.5
+
+
+def test_backward_euler_has_order_one_in_time():
+    # V6, and with it that the rate is what both an explicit and an implicit method integrate.
+    device = FourTerminalTiO2(cells=N, scheme="sg")
+
+    def march(steps, duration=2.0):
+        c = device.init_state()
+        for _ in range(steps):
+            before, size = c, np.inf
+            while size > 1e-10:
+                c, size = newton(device, c, before, jnp.asarray(5.0), duration / steps)
+        return np.asarray(c)
+
+    # Differences of successive results, so that the order needs no reference.
+    changes = [abs(b - a).max() for a, b in itertools.pairwise(map(march, (2, 4, 8)))]
+    np.testing.assert_allclose(np.log2(changes[0] / changes[1]), 1.0, atol=0.1)
 
 
 # Rest.

