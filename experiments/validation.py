@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 import analogjax as aj
-from analogjax.physics import conduction, elliptic, exact, grid, heat, laws, transport
+from analogjax.physics import conduction, elliptic, exact, grid, laws, transport
 from analogjax.runs import RunFolder
 
 REFERENCE = {
@@ -84,7 +84,7 @@ def run(config: Config, run: RunFolder) -> None:
             progress.advance()
 
     ledger = Ledger(run)
-    report_transport(run, ledger, done["diffusion"], done["equilibrium"], done["fronts"])
+    report_transport(run, ledger, config, done["diffusion"], done["equilibrium"], done["fronts"])
     report_current(run, ledger, config, done["resistors"], done["conformal_map"])
     report_dynamics(run, ledger, done["heat_balance"], done["time_order"], done["symmetry"])
     report_derivatives(run, ledger, config, done["derivatives"], done["reference_run"])
@@ -133,7 +133,13 @@ class Ledger:
             self.failed.append(quantity)
         limit = f"{off:.1e} (allowed {allowed:.0e}{', ' + reason if reason else ''})"
         self.rows.append(
-            [quantity, f"{reference:.10g}", f"{here:.10g}", limit if within else f"**{limit}**", source]
+            [
+                quantity,
+                f"{reference:.10g}",
+                f"{here:.10g}",
+                limit if within else f"**{limit}**",
+                source,
+            ]
         )
 
     def report(self) -> None:
@@ -141,11 +147,11 @@ class Ledger:
         self.run.metric("checks", len(self.rows))
         self.run.metric("checks_failed", len(self.failed), "out of tolerance")
         self.run.section("All numbers", "Differences are relative where the reference is not zero.")
-        self.run.table(
-            "", ["quantity", "reference", "here", "difference", "source"], self.rows
-        )
-        verdict = "all within tolerance" if not self.failed else "out of tolerance: " + "; ".join(
-            self.failed
+        self.run.table("", ["quantity", "reference", "here", "difference", "source"], self.rows)
+        verdict = (
+            "all within tolerance"
+            if not self.failed
+            else "out of tolerance: " + "; ".join(self.failed)
         )
         self.run.summary(f"{len(self.rows)} checks, {verdict}.")
 
@@ -160,7 +166,7 @@ def observed_order(errors: np.ndarray) -> np.ndarray:
 
 
 def diffusion(grids: list[int]) -> dict:
-    """Decay rate of ``cos(2 pi x/L) cos(pi y/L)`` between blocking walls, against 5 pi^2 D / L^2."""
+    """Decay rate of ``cos(2 pi x/L) cos(pi y/L)`` between blocking walls: 5 pi^2 D / L^2."""
     errors, discrete = [], []
     for cells in grids:
         film = aj.devices.FourTerminalTiO2(cells)
@@ -185,48 +191,41 @@ def equilibrium(cells: int = 24, drop: float = 10.0, c_max: float = 10.0) -> dic
     """
     x = (np.arange(cells) + 0.5) / cells
 
-    def balance(c, limit, mass, faces=cells):
-        flux = transport.scharfetter_gummel_flux(
-            c[:, None], drop * jnp.ones((faces - 1, 1)), jnp.ones((faces - 1, 1)), 1 / faces, limit
-        )
-        outflow = jnp.diff(jnp.pad(flux[:, 0], 1)) * faces
-        return outflow.at[-1].set(jnp.mean(c) - mass)
+    def outflow(c, velocity, limit, n):
+        one = jnp.ones((n - 1, 1))
+        flux = transport.scharfetter_gummel_flux(c[:, None], velocity * one, one, 1 / n, limit)
+        return jnp.diff(jnp.pad(flux[:, 0], 1)) * n
 
+    def balance(c, limit, mass):
+        return outflow(c, drop, limit, cells).at[-1].set(jnp.mean(c) - mass)
+
+    @jax.jit
     def steady(limit):
-        c = jnp.ones(cells)
-        for _ in range(60):
-            residual = balance(c, limit, 1.0)
-            step = jnp.linalg.solve(jax.jacfwd(balance)(c, limit, 1.0), residual)
-            # Half a step at most: density must stay between empty and full.
-            safe = jnp.clip(c - step, 0.1 * c, c + 0.5 * (limit - c))
-            c = safe
-        return c
+        def newton(_, c):
+            step = jnp.linalg.solve(jax.jacfwd(balance)(c, limit, 1.0), balance(c, limit, 1.0))
+            # Damped: density must stay between empty and full.
+            return jnp.clip(c - step, 0.1 * c, c + 0.5 * (limit - c))
 
-    dilute, crowded = steady(1e12), steady(c_max)
+        return jax.lax.fori_loop(0, 60, newton, jnp.ones(cells))
+
+    dilute, crowded = steady(1e30), steady(c_max)
     # Nodal laws: Boltzmann, Fermi-Dirac; compared as logarithms, up to the constant.
     boltzmann = np.log(dilute) - drop * x
     fermi = np.log(crowded / (c_max - crowded)) - drop * x
 
-    orders = []
+    # Dilute transient: rates D [(k pi / L)^2 + (z q E / 2 k T)^2]; the slowest has k = 1.
+    transient = []
     for n in (16, 32, 64):
-        # Dilute transient: rates D [(k pi / L)^2 + (z q E / 2 k T)^2], the slowest has k = 1.
-        flux_of = lambda c, n=n: jnp.diff(  # noqa: E731
-            jnp.pad(
-                transport.scharfetter_gummel_flux(
-                    c[:, None], 4.0 * jnp.ones((n - 1, 1)), jnp.ones((n - 1, 1)), 1 / n, 1e30
-                )[:, 0],
-                1,
-            )
-        ) * n
-        rates = np.sort(np.linalg.eigvals(np.asarray(jax.jacfwd(flux_of)(jnp.ones(n)))).real)
-        orders.append(rates[1] / (np.pi**2 + 4.0) - 1)
+        operator = jax.jacfwd(lambda c, n=n: outflow(c, 4.0, 1e30, n))(jnp.ones(n))
+        rates = np.sort(np.linalg.eigvals(np.asarray(operator)).real)
+        transient.append(rates[1] / (np.pi**2 + 4.0) - 1)
     return {
         "x": x,
         "dilute": dilute,
         "crowded": crowded,
         "boltzmann": np.ptp(boltzmann),
         "fermi": np.ptp(fermi),
-        "transient": np.array(orders),
+        "transient": np.array(transient),
     }
 
 
@@ -234,7 +233,7 @@ def fronts(cells: int, rich: float = 3.0, poor: float = 0.05) -> dict:
     """A front in one dimension at constant current: the shock, and the fan.
 
     Time is in units in which mobility times current density is one, length in units of the film;
-    ``sigma = sig_b + sig_1 c`` of the default device, no crowding, and diffusion of 1e-6 only.
+    ``sigma = sig_b + sig_1 c`` of the default device, no crowding, and hardly any diffusion (1e-9).
     """
     background, per_density = 40.0, 42.0
     dx = 1 / cells
@@ -247,7 +246,7 @@ def fronts(cells: int, rich: float = 3.0, poor: float = 0.05) -> dict:
             sigma = laws.affine_conductivity(c, background, per_density)
             face = 2 * sigma[1:] * sigma[:-1] / (sigma[1:] + sigma[:-1])
             flux = transport.limited_flux(
-                c[:, None], 1 / face[:, None], 1e-6 * jnp.ones((cells - 1, 1)), dx, 1e30
+                c[:, None], 1 / face[:, None], 1e-9 * jnp.ones((cells - 1, 1)), dx, 1e30
             )[:, 0]
             ends = c[jnp.array([0, -1])] / sigma[jnp.array([0, -1])]
             return -jnp.diff(jnp.concatenate([ends[:1], flux, ends[1:]])) / dx
@@ -256,9 +255,8 @@ def fronts(cells: int, rich: float = 3.0, poor: float = 0.05) -> dict:
             first = rate(c)
             return c + dt / 2 * (first + rate(c + dt * first)), None
 
-        return jax.lax.scan(heun, c, length=int(round(duration / dt)))[0], int(
-            round(duration / dt)
-        ) * dt
+        steps = round(duration / dt)
+        return jax.lax.scan(heun, c, length=steps)[0], steps * dt
 
     start = 0.2
     speed = exact.shock_speed(rich, poor, background, per_density)
@@ -323,12 +321,10 @@ def conformal_map(grids: list[int], arms: list[float]) -> dict:
             matrix = np.asarray(
                 film.replace(electrode_arm=arm).conductance_matrix(jnp.ones((cells, cells)))
             )
-            # Floating T1 and T3 stand at the middle potential, by symmetry.
-            r24[row, column] = sheet / -(matrix[1, 0] + matrix[1, 3])
             scale = np.abs(matrix).max()
             symmetry = max(symmetry, np.abs(matrix - matrix.T).max() / scale)
             closure = max(closure, np.abs(matrix.sum(0)).max() / scale)
-            # Two neighbours in series, twice in parallel, beside the direct path.
+            # T1 and T3, floating, stand at the middle potential: half the drop to either.
             r24[row, column] = sheet / -(matrix[1, 0] + matrix[1, 3])
     adjacent, opposite = np.transpose([exact.corner_conductances(arm) for arm in arms])
     return {
@@ -370,9 +366,7 @@ def time_order(cells: int, duration: float = 1.0) -> dict:
             drive = aj.stimuli.pulse_train(
                 np.where(on, 5.0, 0.0), width=np.where(on, duration / n, 1e-15)
             )
-            return np.asarray(
-                aj.simulate(film, drive, solver=aj.simulation.Heun(1)).final_state
-            )
+            return np.asarray(aj.simulate(film, drive, solver=aj.simulation.Heun(1)).final_state)
 
         tight = aj.simulation.Adaptive(1e-10, 1e-10)
         drive = aj.stimuli.pulse_train([5.0], width=duration)
@@ -395,9 +389,7 @@ def symmetry(cells: int, pulses: int = 10) -> dict:
     opposite = aj.stimuli.pulse_train(-5.0 * signs, width=0.25)
     two = aj.simulate(film, opposite, mirror(film.init_state()), solver=solver)
     mass = np.asarray(one.state).sum((1, 2))
-    currents = np.asarray(
-        film.terminal_currents(jnp.array([5.0, 1.0, 0.0, 2.0]), one.final_state)
-    )
+    currents = np.asarray(film.terminal_currents(jnp.array([5.0, 1.0, 0.0, 2.0]), one.final_state))
     return {
         "transpose": np.abs(one.final_state - one.final_state.T).max(),
         "mirror": np.abs(mirror(two.final_state) - one.final_state).max(),
@@ -416,6 +408,7 @@ def derivatives(cells: int, pulses: int) -> dict:
     point = jnp.array([*(getattr(film, name) for name in names), 0.25, 5.0])
 
     @jax.jit
+    @jax.value_and_grad
     def log_r(values):
         *parameters, width, amplitude = values
         device = film.replace(**dict(zip(names, parameters, strict=True)))
@@ -423,11 +416,11 @@ def derivatives(cells: int, pulses: int) -> dict:
         result = aj.simulate(device, drive, solver=aj.simulation.Heun(3))
         return jnp.log(result.read_resistance[-1])
 
-    value, gradient = jax.value_and_grad(log_r)(point)
+    value, gradient = log_r(point)
     differences = []
     for k, x in enumerate(np.asarray(point)):
-        h = 1e-3 * x
-        at = [float(log_r(point.at[k].add(m * h))) for m in (-2, -1, 1, 2)]
+        h = 1e-4 * x
+        at = [float(log_r(point.at[k].add(m * h))[0]) for m in (-2, -1, 1, 2)]
         differences.append((at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h))
     return {
         "name": np.array([*names, "width", "amplitude"]),
@@ -451,51 +444,84 @@ def reference_run(cells: int, pulses: int) -> dict:
 # What is shown.
 
 
-def report_transport(run, ledger, diffusion, equilibrium, fronts) -> None:
+def report_transport(run, ledger, config, diffusion, equilibrium, fronts) -> None:
     """Diffusion, equilibria, fronts."""
     closed, spec = "closed form", "Rankine-Hugoniot, closed form"
     ledger.add(
-        "diffusion_order", "order of the diffusion rate in space",
-        observed_order(diffusion["error"])[-1], 2.0, 0.2, closed, relative=False,
+        "diffusion_order",
+        "order of the diffusion rate in space",
+        observed_order(diffusion["error"])[-1],
+        2.0,
+        0.2,
+        closed,
+        relative=False,
     )
     ledger.add(
-        "diffusion_discrete_error", "decay at rest against the discrete rate, relative",
-        np.abs(diffusion["discrete"]).max(), 0.0, 1e-11, "eigenvalue of the five-point Laplacian",
+        "diffusion_discrete_error",
+        "decay at rest against the discrete rate, relative",
+        np.abs(diffusion["discrete"]).max(),
+        0.0,
+        1e-11,
+        "eigenvalue of the five-point Laplacian",
     )
     ledger.add(
-        "boltzmann_error", "dilute steady state (sg), spread of ln c - zqEx/kT",
-        equilibrium["boltzmann"], 0.0, 1e-11, "Boltzmann distribution",
+        "boltzmann_error",
+        "dilute steady state (sg), spread of ln c - zqEx/kT",
+        equilibrium["boltzmann"],
+        0.0,
+        1e-11,
+        "Boltzmann distribution",
     )
     ledger.add(
-        "fermi_error", "crowded steady state (sg), spread of ln c/(c_max - c) - zqEx/kT",
-        equilibrium["fermi"], 0.0, 1e-11, "Fermi-Dirac distribution",
+        "fermi_error",
+        "crowded steady state (sg), spread of ln c/(c_max - c) - zqEx/kT",
+        equilibrium["fermi"],
+        0.0,
+        1e-11,
+        "Fermi-Dirac distribution",
     )
     ledger.add(
-        "transient_order", "order of the slowest rate in a uniform field (sg)",
-        observed_order(equilibrium["transient"])[-1], 2.0, 0.2, closed, relative=False,
+        "transient_order",
+        "order of the slowest rate in a uniform field (sg)",
+        observed_order(equilibrium["transient"])[-1],
+        2.0,
+        0.2,
+        closed,
+        relative=False,
     )
     ledger.add(
-        "shock_speed_ratio", "shock speed over mu J sig_b / (sig_hi sig_lo)",
-        fronts["shock_ratio"], 1.0, 5e-3, spec,
+        "shock_speed_ratio",
+        "shock speed over mu J sig_b / (sig_hi sig_lo)",
+        fronts["shock_ratio"],
+        1.0,
+        5e-3,
+        spec,
     )
     for level, here, wanted in zip(
         (90, 50, 10), fronts["fan_ratio"], fronts["fan_exact"], strict=True
     ):
         ledger.add(
-            f"fan_speed_ratio_{level}", f"fan, speed of the {level} % level over the shock's",
-            here, float(wanted), 3e-2, "characteristics, closed form", reason="first order at the kinks",
+            f"fan_speed_ratio_{level}",
+            f"fan, speed of the {level} % level over the shock's",
+            here,
+            float(wanted),
+            3e-2,
+            "characteristics, closed form",
+            reason="first order at the kinks",
         )
 
     fig, (left, middle, right) = aj.plotting.figure(1, 3, width=4.0)
-    cells = 16 * 2 ** np.arange(diffusion["error"].size)
+    cells = np.array(config.grids)
     left.loglog(cells, np.abs(diffusion["error"]), "o-", label="diffusion rate")
     left.loglog(
         (16, 32, 64), np.abs(equilibrium["transient"]), "s-", label="slowest rate in a field (sg)"
     )
-    left.loglog(cells, 3e-2 * (cells / 16.0) ** -2, "k:", label="order 2")
+    left.loglog(cells, 3e-2 * (cells / cells[0]) ** -2.0, "k:", label="order 2")
     left.set(xlabel="cells along a side", ylabel="relative error")
     left.set_title("rates between blocking walls", loc="left")
-    left.legend()
+    left.set_xticks(cells, [str(n) for n in cells])
+    left.minorticks_off()
+    left.legend(loc="lower left")
     x = equilibrium["x"]
     fine = np.linspace(0, 1, 200)
     for name, label in (("dilute", "dilute"), ("crowded", "crowded, c_max = 10")):
@@ -519,7 +545,7 @@ def report_transport(run, ledger, diffusion, equilibrium, fronts) -> None:
     right.plot(0.2 + float(fronts["fan_time"]) * speed, levels, "k:", label="closed form")
     right.set(xlim=(0, 1), xlabel="x / L", ylabel="c")
     right.set_title("fronts at constant current", loc="left")
-    right.legend()
+    right.legend(loc="center right", bbox_to_anchor=(0.98, 0.62), frameon=True)
     run.section(
         "Vacancy transport",
         "At rest the film's cosine transform is exact in time, so only the five-point Laplacian "
@@ -549,26 +575,46 @@ def report_current(run, ledger, config, resistors, mapped) -> None:
         label = f"w/L = {arm:g}"
         key = f"{arm:g}".replace(".", "p")
         ledger.add(
-            f"r24_order_{key}", f"order of R24 in space, {label}",
-            observed_order(r24 - value)[-1], 1.0, 0.2, "r^(1/2) singularity of the tips",
+            f"r24_order_{key}",
+            f"order of R24 in space, {label}",
+            observed_order(r24 - value)[-1],
+            1.0,
+            0.2,
+            "r^(1/2) singularity of the tips",
             relative=False,
         )
         ledger.add(
-            f"r24_finest_{key}", f"R24 h sigma, {label}, {config.grids[-1]} cells",
-            r24[-1], float(value), 2.5 / (config.grids[-1] * arm) * 0.25, source,
+            f"r24_finest_{key}",
+            f"R24 h sigma, {label}, {config.grids[-1]} cells",
+            r24[-1],
+            float(value),
+            1.5 / config.grids[-1],
+            source,
             reason="first order",
         )
         ledger.add(
-            f"r24_richardson_{key}", f"R24 h sigma, {label}, extrapolated from two grids",
-            2 * r24[-1] - r24[-2], float(value), 2e-4 if arm >= 0.2 else 1e-3, source,
+            f"r24_richardson_{key}",
+            f"R24 h sigma, {label}, extrapolated from two grids",
+            2 * r24[-1] - r24[-2],
+            float(value),
+            2e-4 if arm >= 0.2 else 1e-3,
+            source,
         )
     ledger.add(
-        "reciprocity_error", "G - G^T over the largest entry", mapped["symmetry"], 0.0, 1e-12,
+        "reciprocity_error",
+        "G - G^T over the largest entry",
+        mapped["symmetry"],
+        0.0,
+        1e-12,
         "reciprocity",
     )
     ledger.add(
-        "kirchhoff_matrix_error", "column sums of G over the largest entry", mapped["closure"], 0.0,
-        1e-12, "Kirchhoff's current law",
+        "kirchhoff_matrix_error",
+        "column sums of G over the largest entry",
+        mapped["closure"],
+        0.0,
+        1e-12,
+        "Kirchhoff's current law",
     )
 
     fig, (left, right) = aj.plotting.figure(1, 2, width=4.6)
@@ -584,6 +630,8 @@ def report_current(run, ledger, config, resistors, mapped) -> None:
     left.set_title("towards the conformal map (stars)", loc="left")
     right.set(xlabel="cells along a side", ylabel="relative error")
     right.set_title("dashed: extrapolated from two grids", loc="left")
+    right.set_xticks(n, [str(k) for k in n])
+    right.minorticks_off()
     left.legend()
     right.legend()
     run.section(
@@ -598,36 +646,64 @@ def report_current(run, ledger, config, resistors, mapped) -> None:
 def report_dynamics(run, ledger, balance, order, symmetry) -> None:
     """Heat, time stepping, symmetries."""
     ledger.add(
-        "heat_balance", "heat into the sink over electrical power", balance["ratio"], 1.0, 1e-6,
-        "conservation of energy", reason="12 Picard iterations",
+        "heat_balance",
+        "heat into the sink over electrical power",
+        balance["ratio"],
+        1.0,
+        1e-6,
+        "conservation of energy",
+        reason="12 Picard iterations",
     )
     # The limiter's kinks are met at different steps, so its order wavers about 1.9.
     for scheme, allowed in (("sg", 0.2), ("muscl", 0.4)):
         ledger.add(
-            f"time_order_{scheme}", f"order of Heun's method in time ({scheme})",
-            np.mean(observed_order(order[scheme])), 2.0, allowed, "design order", relative=False,
+            f"time_order_{scheme}",
+            f"order of Heun's method in time ({scheme})",
+            np.mean(observed_order(order[scheme])),
+            2.0,
+            allowed,
+            "design order",
+            relative=False,
         )
     ledger.add(
-        "transpose_error", "departure from c = c^T after 10 pulses", symmetry["transpose"], 0.0,
-        1e-11, "symmetry of the device",
-    )
-    ledger.add(
-        "mirror_error", "mirrored film, opposite drive: departure", symmetry["mirror"], 0.0, 1e-11,
+        "transpose_error",
+        "departure from c = c^T after 10 pulses",
+        symmetry["transpose"],
+        0.0,
+        1e-11,
         "symmetry of the device",
     )
     ledger.add(
-        "mass_error", "change of the number of vacancies, relative", symmetry["mass"], 0.0, 1e-13,
+        "mirror_error",
+        "mirrored film, opposite drive: departure",
+        symmetry["mirror"],
+        0.0,
+        1e-11,
+        "symmetry of the device",
+    )
+    ledger.add(
+        "mass_error",
+        "change of the number of vacancies, relative",
+        symmetry["mass"],
+        0.0,
+        1e-13,
         "conservation, blocking walls",
     )
     ledger.add(
-        "kirchhoff_error", "sum of terminal currents over the largest", symmetry["kirchhoff"], 0.0,
-        1e-11, "Kirchhoff's current law",
+        "kirchhoff_error",
+        "sum of terminal currents over the largest",
+        symmetry["kirchhoff"],
+        0.0,
+        1e-11,
+        "Kirchhoff's current law",
     )
     fig, axis = aj.plotting.figure(width=4.8)
     steps = order["steps"]
     for scheme, marker in (("sg", "o-"), ("muscl", "s-")):
         axis.loglog(steps, order[scheme], marker, label=scheme)
     axis.loglog(steps, order["sg"][0] * 0.5 * (steps / steps[0]) ** -2.0, "k:", label="order 2")
+    axis.set_xticks(steps, [str(n) for n in steps])
+    axis.minorticks_off()
     axis.set(xlabel="Heun steps of one pulse (5 V, 1 s)", ylabel="largest error of c")
     axis.legend()
     run.section(
@@ -641,36 +717,56 @@ def report_dynamics(run, ledger, balance, order, symmetry) -> None:
 def report_derivatives(run, ledger, config, found, reference) -> None:
     """Derivatives against the reference solver and against differences."""
     protocol = (config.cells, config.pulses) == (24, 5)
-    units = {"activation_energy": "1/eV", "front_position": "1/L", "width": "1/s", "amplitude": "1/V"}
+    units = {
+        "activation_energy": "1/eV",
+        "front_position": "1/L",
+        "width": "1/s",
+        "amplitude": "1/V",
+    }
     printed = "reference solver, 4th-order differences, digits as printed"
     if protocol:
         ledger.add(
-            "log_r24", "ln R24 after 5 pulses (24 cells, 3 Heun steps a pulse)", found["log_r"],
-            REFERENCE_LOG_R, 1e-10, "reference solver",
+            "log_r24",
+            "ln R24 after 5 pulses (24 cells, 3 Heun steps a pulse)",
+            found["log_r"],
+            REFERENCE_LOG_R,
+            1e-10,
+            "reference solver",
         )
     worst = 0.0
-    for name, ad, fd in zip(
-        found["name"], found["gradient"], found["differences"], strict=True
-    ):
+    for name, ad, fd in zip(found["name"], found["gradient"], found["differences"], strict=True):
         worst = max(worst, abs(ad / fd - 1))
         if not protocol:
             continue
         value, digits = REFERENCE[str(name)]
         unit = f" [{units[str(name)]}]" if str(name) in units else ""
         ledger.add(
-            f"gradient_{name}", f"d ln R24 / d {name}{unit}", ad, value, digits, printed,
+            f"gradient_{name}",
+            f"d ln R24 / d {name}{unit}",
+            ad,
+            value,
+            digits,
+            printed,
             relative=False,
         )
     ledger.add(
-        "gradient_error", "reverse mode against differences, worst of all, relative", worst, 0.0,
-        1e-7, "differences of the same program",
+        "gradient_error",
+        "reverse mode against differences, worst of all, relative",
+        worst,
+        0.0,
+        1e-7,
+        "differences of the same program",
     )
     if (config.reference_cells, config.reference_pulses) == (48, 10):
         for name, value in REFERENCE_R10.items():
             how = "3 Heun steps a pulse" if name == "heun" else "converged in time"
             ledger.add(
-                f"r24_after_10_{name}", f"R24 after 10 pulses [ohm] (48 cells, {how})",
-                reference[name], value, 1e-6, "reference solver",
+                f"r24_after_10_{name}",
+                f"R24 after 10 pulses [ohm] (48 cells, {how})",
+                reference[name],
+                value,
+                1e-6,
+                "reference solver",
             )
     fig, axis = aj.plotting.figure(width=5.6)
     names = [str(name) for name in found["name"]]
@@ -697,15 +793,22 @@ def report_drift_law(run, ledger) -> None:
     velocity = laws.drift_velocity(diffusivity, a, thermal)
     einstein = z * diffusivity * field_ / (aj.constants.BOLTZMANN_EV * 300.0)
     ledger.add(
-        "drift_einstein", "drift over Einstein's relation at 1e5 V/m", velocity[0] / einstein[0],
-        1.0, 1e-6, "Einstein relation",
+        "drift_einstein",
+        "drift over Einstein's relation at 1e5 V/m",
+        velocity[0] / einstein[0],
+        1.0,
+        1e-6,
+        "Einstein relation",
     )
     # Independent of the package: hops with and against the field.
     forward, backward = np.exp(np.asarray(thermal)), np.exp(-np.asarray(thermal))
     rate = diffusivity / a**2
     ledger.add(
-        "drift_hops", "drift over a (rate forward - rate backward), worst",
-        np.max(np.abs(velocity / (a * rate * (forward - backward)) - 1)), 0.0, 1e-9,
+        "drift_hops",
+        "drift over a (rate forward - rate backward), worst",
+        np.max(np.abs(velocity / (a * rate * (forward - backward)) - 1)),
+        0.0,
+        1e-9,
         "definition (Mott and Gurney)",
     )
     at_film = float(laws.hop_bias(z, a, 2e6, 300.0))

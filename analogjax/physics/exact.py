@@ -68,9 +68,7 @@ def shock_speed(rich: float, poor: float, background: float, per_density: float)
     The drift flux at constant current density is ``f(c) = c / (sig_b + sig_1 c)`` (times mobility
     and J); Rankine-Hugoniot gives ``sig_b / (sigma(rich) sigma(poor))``: no background, no motion.
     """
-    return background / (
-        (background + per_density * rich) * (background + per_density * poor)
-    )
+    return background / ((background + per_density * rich) * (background + per_density * poor))
 
 
 def fan_speed(level: float, background: float, per_density: float) -> float:
