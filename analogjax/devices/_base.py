@@ -59,6 +59,11 @@ class AbstractDevice(eqx.Module):
         """Name of the solver that suits the dynamics; see `analogjax.simulation.SOLVERS`."""
         return "heun"
 
+    @property
+    def needs_float64(self) -> bool:
+        """Whether the dynamics are too stiff, or too slow, for single precision."""
+        return False
+
     @abc.abstractmethod
     def prepare(self) -> PyTree:
         """Return the workspace: what depends on parameters only."""

@@ -232,6 +232,11 @@ class FourTerminalTiO2(AbstractDevice):
         """``"adaptive"`` with self-heating, where few cells move much faster than the rest."""
         return "adaptive" if self.self_heating else "heun"
 
+    @property
+    def needs_float64(self) -> bool:
+        """True with self-heating: rates span ten decades between rest and write."""
+        return self.self_heating
+
     def diffusivity(self, temperature: Float[Array, ...] | float) -> Float[Array, ...]:
         """Return the diffusivity D [m^2/s] of a vacancy at a temperature [K]."""
         return laws.hopping_diffusivity(

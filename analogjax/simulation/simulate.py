@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
+from .._checks import check_float64
 from ..devices import AbstractDevice
 from ..stimuli import Drive
 from .adjoints import Adjoint, resolve_adjoint
@@ -66,6 +67,8 @@ def simulate(
             "Argument `drive` must come from `analogjax.stimuli` (such as `pulse_train`), but is "
             f"{type(drive).__name__}."
         )
+    if device.needs_float64:
+        check_float64(f"This {type(device).__name__}")
     state = device.init_state() if state is None else state
     wanted = jax.eval_shape(device.init_state)
     _check_state(state, wanted)
