@@ -256,7 +256,7 @@ class Heun(AbstractSolver):
                 count, max_steps = self.substeps, self.substeps + 1
             result = _integrate(
                 device, workspace, state, fields, plateau,
-                adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
+                adjoint.to_diffrax(min(self.substeps or 4, max_steps)),
                 method=method,
                 dt0=1 / count,
                 controller=diffrax.ConstantStepSize(),
