@@ -11,11 +11,13 @@ Equations: `analogjax.physics`; theory and the error of the model's form: ``docs
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._checks import check_choice, check_shape, is_traced
 from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, ScalarLike
@@ -48,7 +50,7 @@ class FilmFields(eqx.Module):
 
     potential: CellField
     """Electric potential [V]."""
-    temperature: Float[Array, ...]
+    temperature: Float[Array, "..."]
     """Temperature [K]: one value per cell, or one for all in an isothermal film."""
     fastest: Scalar
     """Largest Courant and diffusion number per second [1/s]."""
@@ -104,8 +106,8 @@ class FourTerminalTiO2(AbstractDevice):
     read_voltage: Scalar
 
     cells: int = eqx.field(static=True)
-    scheme: Literal["muscl", "sg"] = eqx.field(static=True)
-    conduction: Literal["affine", "power"] = eqx.field(static=True)
+    scheme: str = eqx.field(static=True)
+    conduction: str = eqx.field(static=True)
     self_heating: bool = eqx.field(static=True)
 
     def __init__(
@@ -113,8 +115,8 @@ class FourTerminalTiO2(AbstractDevice):
         cells: int = 48,
         *,
         preset: str = "isothermal",
-        scheme: Literal["muscl", "sg"] = "muscl",
-        conduction: Literal["affine", "power"] = "affine",
+        scheme: str = "muscl",
+        conduction: str = "affine",
         self_heating: bool | None = None,
         **parameters: Any,
     ):
@@ -199,13 +201,19 @@ class FourTerminalTiO2(AbstractDevice):
         fields = self.initial_fields(state)
         return self.read_warm(state, fields, jnp.zeros_like(self.thermal_time), self.prepare())
 
-    @eqx.filter_jit
-    def terminal_currents(self, voltages: Float[Array, 4], state: CellField) -> Float[Array, 4]:
+    def terminal_currents(
+        self, voltages: ArrayLike | Sequence[float | int], state: CellField
+    ) -> Float[Array, "4"]:
         """Return the currents [A] into T1..T4 at these voltages [V]; nan means floating.
 
         With self-heating on, the film is as hot as these voltages make it.
         """
+        voltages = jnp.asarray(voltages, state.dtype)
         check_shape("voltages", voltages, (4,))
+        return self._terminal_currents(voltages, state)
+
+    @eqx.filter_jit
+    def _terminal_currents(self, voltages: Array, state: CellField) -> Float[Array, "4"]:
         bias = Bias(voltages)
         work = self.prepare()
         fields = self._settle(bias, state, self.initial_fields(state), work)
@@ -237,7 +245,7 @@ class FourTerminalTiO2(AbstractDevice):
         """True with self-heating: rates span ten decades between rest and write."""
         return self.self_heating
 
-    def diffusivity(self, temperature: Float[Array, ...] | float) -> Float[Array, ...]:
+    def diffusivity(self, temperature: Float[Array, "..."] | float) -> Float[Array, "..."]:
         """Return the diffusivity D [m^2/s] of a vacancy at a temperature [K]."""
         return laws.hopping_diffusivity(
             self.hop_distance,
@@ -426,17 +434,17 @@ class FourTerminalTiO2(AbstractDevice):
         return flux, jnp.max(jnp.abs(velocity)) / dx + 2 * jnp.max(spread) / dx**2
 
 
-def _write_bias(v: Scalar) -> Float[Array, 4]:
+def _write_bias(v: Scalar) -> Float[Array, "4"]:
     v = jnp.asarray(v)
     floats = jnp.full_like(v, jnp.nan)
     return jnp.stack([v, floats, jnp.zeros_like(v), floats])
 
 
-def _read_bias(v: Scalar) -> Float[Array, 4]:
+def _read_bias(v: Scalar) -> Float[Array, "4"]:
     v = jnp.asarray(v)
     floats = jnp.full_like(v, jnp.nan)
     return jnp.stack([floats, v, floats, jnp.zeros_like(v)])
 
 
-def _bias(v: Scalar, path: Path) -> Float[Array, 4]:
+def _bias(v: Scalar, path: Path) -> Float[Array, "4"]:
     return _write_bias(v) if path == "write" else _read_bias(v)

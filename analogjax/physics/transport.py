@@ -22,7 +22,7 @@ from .._types import Array, CellField, Float
 Faces = Float[Array, "faces lines"]
 
 
-def bernoulli(x: Float[Array, ...]) -> Float[Array, ...]:
+def bernoulli(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Return ``x / (exp(x) - 1)``, smooth (value and derivative) through zero."""
     small = jnp.abs(x) < 1e-3
     safe = jnp.where(small, 1.0, x)
