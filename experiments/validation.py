@@ -520,7 +520,7 @@ def report_transport(run, ledger, config, diffusion, equilibrium, fronts) -> Non
         (16, 32, 64), np.abs(equilibrium["transient"]), "s-", label="slowest rate in a field (sg)"
     )
     left.loglog(cells, 3e-3 * (cells / cells[0]) ** -2.0, "k:", label="order 2")
-    left.set(xlabel="cells along a side", ylabel="relative error")
+    left.set(xlabel="cells along a side", ylabel="relative error", ylim=(None, 0.15))
     left.set_title("rates between blocking walls", loc="left")
     left.set_xticks(cells, [str(n) for n in cells])
     left.minorticks_off()
