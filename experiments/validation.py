@@ -263,6 +263,7 @@ def fronts(cells: int, rich: float = 3.0, poor: float = 0.05) -> dict:
     step = lambda left, right: jnp.asarray(np.where(x < start, left, right))  # noqa: E731
     before, t_before = advance(step(poor, rich), 0.2 / speed)
     shock, t_shock = advance(step(poor, rich), 0.5 / speed)
+    fan_before, t_fan_before = advance(step(rich, poor), 0.09 / speed)
     fan, t_fan = advance(step(rich, poor), 0.18 / speed)
 
     def position(c, level):
@@ -272,13 +273,15 @@ def fronts(cells: int, rich: float = 3.0, poor: float = 0.05) -> dict:
         return np.interp(level, c[order], x[order])
 
     levels = poor + np.array([0.9, 0.5, 0.1]) * (rich - poor)
+    # Between two instants, so that how the step was smeared at the start does not count.
     travelled = position(shock, levels[1]) - position(before, levels[1])
+    expanded = position(fan, levels) - position(fan_before, levels)
     return {
         "x": x,
         "shock": shock,
         "fan": fan,
         "shock_ratio": travelled / (t_shock - t_before) / speed,
-        "fan_ratio": (position(fan, levels) - start) / t_fan / speed,
+        "fan_ratio": expanded / (t_fan - t_fan_before) / speed,
         "fan_exact": exact.fan_speed(levels, background, per_density) / speed,
         "shock_at": start + speed * t_shock,
         "fan_time": np.array(t_fan * speed),
@@ -507,7 +510,7 @@ def report_transport(run, ledger, config, diffusion, equilibrium, fronts) -> Non
             float(wanted),
             3e-2,
             "characteristics, closed form",
-            reason="first order at the kinks",
+            reason="the fan begins and ends in a kink",
         )
 
     fig, (left, middle, right) = aj.plotting.figure(1, 3, width=4.0)
@@ -516,12 +519,12 @@ def report_transport(run, ledger, config, diffusion, equilibrium, fronts) -> Non
     left.loglog(
         (16, 32, 64), np.abs(equilibrium["transient"]), "s-", label="slowest rate in a field (sg)"
     )
-    left.loglog(cells, 3e-2 * (cells / cells[0]) ** -2.0, "k:", label="order 2")
-    left.set(xlabel="cells along a side", ylabel="relative error")
+    left.loglog(cells, 3e-3 * (cells / cells[0]) ** -2.0, "k:", label="order 2")
+    left.set(xlabel="cells along a side", ylabel="relative error", ylim=(None, 0.15))
     left.set_title("rates between blocking walls", loc="left")
     left.set_xticks(cells, [str(n) for n in cells])
     left.minorticks_off()
-    left.legend(loc="lower left")
+    left.legend(loc="upper right")
     x = equilibrium["x"]
     fine = np.linspace(0, 1, 200)
     for name, label in (("dilute", "dilute"), ("crowded", "crowded, c_max = 10")):
@@ -537,15 +540,15 @@ def report_transport(run, ledger, config, diffusion, equilibrium, fronts) -> Non
     middle.set_title("steady state in a uniform field", loc="left")
     middle.legend()
     x = fronts["x"]
-    right.plot(x, fronts["shock"], label="poor invades rich: shock")
+    right.plot(x, fronts["shock"], label="shock")
     right.axvline(float(fronts["shock_at"]), color="k", linestyle=":", linewidth=1)
-    right.plot(x, fronts["fan"], label="rich expands: fan")
+    right.plot(x, fronts["fan"], label="fan")
     levels = np.linspace(0.05, 3.0, 60)
     speed = exact.fan_speed(levels, 40.0, 42.0) / exact.shock_speed(3.0, 0.05, 40.0, 42.0)
     right.plot(0.2 + float(fronts["fan_time"]) * speed, levels, "k:", label="closed form")
     right.set(xlim=(0, 1), xlabel="x / L", ylabel="c")
     right.set_title("fronts at constant current", loc="left")
-    right.legend(loc="center right", bbox_to_anchor=(0.98, 0.62), frameon=True)
+    right.legend(loc="upper left", bbox_to_anchor=(0.28, 1.0))
     run.section(
         "Vacancy transport",
         "At rest the film's cosine transform is exact in time, so only the five-point Laplacian "

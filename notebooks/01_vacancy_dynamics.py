@@ -22,6 +22,7 @@
 # `device.PARAMETERS` names a source: the geometry of the published device is not public.
 
 # %%
+# %matplotlib inline
 import jax
 
 jax.config.update("jax_enable_x64", True)  # R changes by 0.2 % a pulse: device physics in float64
@@ -68,7 +69,7 @@ fig, (left, right) = aj.plotting.figure(1, 2)
 left.plot(result.read_resistance / 1e3)
 left.set(xlabel="pulse", ylabel="R24 [kohm]")
 right.plot(result.t[1:], result.i[1:] * 1e6)
-right.set(xlabel="time [s]", ylabel="write current into T1 [uA]")
+_ = right.set(xlabel="time [s]", ylabel="write current into T1 [uA]")
 # %% [markdown]
 # ## Look inside
 #
@@ -80,7 +81,7 @@ right.set(xlabel="time [s]", ylabel="write current into T1 [uA]")
 instants = [0, PULSES, 2 * PULSES]
 states = [result.state[k] for k in instants]
 potentials = [device.fields(jnp.asarray(5.0), state).potential for state in states]
-aj.plotting.map_grid(
+_ = aj.plotting.map_grid(
     [
         ("vacancies c", states, {"vmin": 0.0}),
         ("potential at +5 V [V]", potentials, {"cmap": "coolwarm"}),
@@ -95,9 +96,8 @@ aj.plotting.map_grid(
 # %%
 currents = device.terminal_currents(jnp.array([5.0, jnp.nan, 0.0, jnp.nan]), conditioned)
 print("currents into T1..T4 [uA]:", np.round(currents * 1e6, 3))
-print("all driven, sum over largest:", end=" ")
 currents = device.terminal_currents(jnp.array([5.0, 1.0, 0.0, 2.0]), conditioned)
-print(f"{float(currents.sum() / jnp.abs(currents).max()):.1e}")
+print(f"all driven, sum over largest: {float(currents.sum() / jnp.abs(currents).max()):.1e}")
 
 # %% [markdown]
 # ## A derivative through the physics
@@ -137,7 +137,7 @@ fig, (left, right) = aj.plotting.figure(1, 2)
 left.plot(loop.v, loop.i * 1e6)
 left.set(xlabel="V(T1) [V]", ylabel="I(T1) [uA]")
 right.plot(loop.v, loop.read_resistance / 1e3)
-right.set(xlabel="V(T1) [V]", ylabel="R24 [kohm]")
+_ = right.set(xlabel="V(T1) [V]", ylabel="R24 [kohm]")
 # %% [markdown]
 # ## How long does it last?
 #
@@ -148,13 +148,13 @@ right.set(xlabel="V(T1) [V]", ylabel="R24 [kohm]")
 
 # %%
 lasting = aj.devices.FourTerminalTiO2(16 if FAST else 24, preset="nonvolatile")
-few = PULSES if FAST else 20
-written = aj.simulate(lasting, aj.stimuli.pulse_train(5.0 * np.ones(few), width=0.25))
+hot = aj.stimuli.pulse_train(5.0 * np.ones(20), width=0.25)
+written = lasting.init_state() if FAST else aj.simulate(lasting, hot).final_state
 times = np.geomspace(1e-1, 1e10, 12 if FAST else 45)
 fig, axis = aj.plotting.figure(width=5.5)
 for name, film, state in (
     ("isothermal", device, result.state[PULSES]),
-    ("nonvolatile", lasting, written.final_state),
+    ("nonvolatile", lasting, written),
 ):
     before = film.read(state)
     after = jnp.array([film.read(film.rest(state, jnp.asarray(t))) for t in times])
@@ -162,7 +162,7 @@ for name, film, state in (
 axis.axvline(3.156e8, color="k", linewidth=0.7)
 axis.annotate("ten years", (3.156e8, axis.get_ylim()[0]), fontsize=8, ha="right")
 axis.set(xlabel="time at 0 V, 300 K [s]", ylabel="change of R24 [%]")
-axis.legend()
+_ = axis.legend()
 # %% [markdown]
 # ## Many devices at once
 #
@@ -185,7 +185,7 @@ fig, axis = aj.plotting.figure(width=5.0)
 for barrier, r in zip(barriers, trace(barriers), strict=True):
     axis.plot(r / 1e3, label=f"{float(barrier):.3f} eV, max/min {float(window_ratio(r)):.3f}")
 axis.set(xlabel="pulse", ylabel="R24 [kohm]")
-axis.legend()
+_ = axis.legend()
 # %% [markdown]
 # ## When something goes wrong
 #
