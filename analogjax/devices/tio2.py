@@ -282,8 +282,10 @@ class FourTerminalTiO2(AbstractDevice):
     ) -> tuple[CellField, FilmFields]:
         """Return dc/dt [1/s] under v, and the fields.
 
-        The temperature in the conductivity is that of the previous evaluation (Picard, one
-        iteration a stage): the film's temperature changes by well below a kelvin a step.
+        One Picard iteration a stage: the conductivity is that at the temperature of the stage
+        before, the velocities that at the new one. The lag is scaled by the contraction of
+        `SETTLING_ITERATIONS` and by how little a step changes the temperature; under a ramp of the
+        voltage it is first order in the step.
         """
         fields = self._picard(Bias(_bias(v, path)), state, fields, workspace)
         return self._motion(state, fields)
