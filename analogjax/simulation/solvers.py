@@ -165,6 +165,19 @@ class AbstractSolver(eqx.Module):
         """Step through one plateau."""
 
 
+def _settle(device, workspace, state, fields, plateau, v):
+    """Return the fields after the voltage has jumped to v; a gradient recomputes them.
+
+    Keeping what they were computed from would double the memory of a gradient.
+    """
+
+    @jax.checkpoint
+    def settle(device, workspace, state, fields, v):
+        return device.settle(v, state, fields, workspace, plateau.path)
+
+    return settle(device, workspace, state, fields, v)
+
+
 def _integrate(
     device, workspace, state, fields, plateau, adjoint, *, method, dt0, controller, max_steps
 ):
@@ -271,7 +284,7 @@ class Heun(AbstractSolver):
         """Return the fields at the start of a plateau, and how many steps it needs."""
         # The faster end of a ramp decides.
         top = jnp.where(jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop)
-        fields = device.settle(top, state, fields, workspace, plateau.path)
+        fields = _settle(device, workspace, state, fields, plateau, top)
         wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
         return fields, jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
 
@@ -322,7 +335,7 @@ class Adaptive(AbstractSolver):
     def advance(self, device, workspace, state, fields, plateau, adjoint):
         """Step through one plateau; see `AbstractSolver`."""
         # Begin small: after a jump of the voltage the first step knows nothing of the new speed.
-        fields = device.settle(plateau.start, state, fields, workspace, plateau.path)
+        fields = _settle(device, workspace, state, fields, plateau, plateau.start)
         fastest = device.fastest(fields) * plateau.duration
         dt0 = jax.lax.stop_gradient(1 / jnp.clip(10 * fastest, 10.0, 1e4))
         return _integrate(
