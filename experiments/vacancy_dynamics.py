@@ -60,11 +60,6 @@ class Config:
                 raise ValueError(
                     f"Argument `{name}` must be at least 2, but is {getattr(self, name)}."
                 )
-        if self.amplitude not in self.amplitudes:
-            raise ValueError(
-                f"Argument `amplitude` must be one of `amplitudes` {self.amplitudes}, "
-                f"but is {self.amplitude:g}."
-            )
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -186,8 +181,9 @@ def retention_loss(device, config, kept) -> dict:
 
     @jax.jit
     def loss(temperature, state):
+        # Kept warm, read at room temperature, as the window was.
         warm = device.replace(ambient_temperature=temperature)
-        later = jax.lax.map(lambda t: warm.read(warm.rest(state, t)), jnp.asarray(times))
+        later = jax.lax.map(lambda t: device.read(warm.rest(state, t)), jnp.asarray(times))
         return (later - later[0]) / window
 
     table = [[np.asarray(loss(T, state)) for state in chosen] for T in temperatures]
