@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
@@ -34,17 +33,13 @@ def _show(value: np.ndarray, bad: np.ndarray) -> str:
     return f"is {value[index].item()} at index {where}"
 
 
-def _require(name: str, value: Any, good: Any, must: str, *, traced: bool = False) -> Any:
+def _require(name: str, value: Any, good: Any, must: str) -> Any:
+    """Raise unless all entries are good; a traced value cannot be looked at and passes."""
     concrete = _concrete(value)
     if concrete is not None:
         bad = np.asarray(~good(concrete))
         if bad.any():
             raise ValueError(f"Argument `{name}` must be {must}, but {_show(concrete, bad)}.")
-        return value
-    if traced:
-        # Only on request: the check becomes a host callback in the compiled program.
-        value = jnp.asarray(value)
-        return eqx.error_if(value, ~jnp.all(good(value)), f"Argument `{name}` must be {must}.")
     return value
 
 

@@ -44,8 +44,9 @@ class Config:
     """Amplitude of the pulses [V]."""
     width: float = 0.25
     """Duration of a pulse [s]."""
-    substeps: int = 4
-    """Time steps per pulse (fixed, so that differences see the same steps as derivatives)."""
+    substeps: int | None = 4
+    """Time steps per pulse (fixed, so that differences see the same steps as derivatives); null
+    takes the device's own solver, as the self-heating film needs."""
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -67,11 +68,14 @@ def run(config: Config, run: RunFolder) -> None:
     check = {name: float(differences[name]) for name in names}
     elasticity = {name: slope[name] * float(at[name]) for name in names}
     # A parameter that does nothing has a difference of pure round-off: compare those absolutely.
-    scale = {name: max(abs(float(at[name])), 1e-30) for name in names}
+    scale = {name: abs(float(at[name])) or _SCALE_AT_ZERO[name] for name in names}
     moving = [name for name in names if abs(slope[name]) * scale[name] > 1e-12]
     errors = {name: abs(slope[name] / check[name] - 1) for name in moving}
     for name in moving:
-        run.metric(f"elasticity_{name}", elasticity[name], "d ln R24 / d ln parameter")
+        if elasticity[name]:
+            run.metric(f"elasticity_{name}", elasticity[name], "d ln R24 / d ln parameter")
+        else:
+            run.metric(f"derivative_{name}", slope[name], "d ln R24 / d parameter, at zero")
         run.metric(f"difference_error_{name}", errors[name], "derivative over difference, less 1")
     run.metric("difference_error_max", max(errors.values()))
     run.metric("log_resistance", float(derivatives["value"]), "ln of R24 [ohm] after the train")
@@ -136,7 +140,7 @@ def log_resistance(config, device, values):
     result = aj.simulate(
         device.replace(**values),
         drive,
-        solver=aj.simulation.Heun(config.substeps),
+        solver=None if config.substeps is None else aj.simulation.Heun(config.substeps),
         save=aj.simulation.Save(states=False),
         throw=False,
     )

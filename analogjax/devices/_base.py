@@ -59,6 +59,11 @@ class AbstractDevice(eqx.Module):
         """Name of the solver that suits the dynamics; see `analogjax.simulation.SOLVERS`."""
         return "heun"
 
+    @property
+    def needs_float64(self) -> bool:
+        """Whether the dynamics are too stiff, or too slow, for single precision."""
+        return False
+
     @abc.abstractmethod
     def prepare(self) -> PyTree:
         """Return the workspace: what depends on parameters only."""
@@ -123,11 +128,17 @@ class AbstractDevice(eqx.Module):
         if not names:
             return self
         dtype = jnp.result_type(float)
-        return eqx.tree_at(
+        changed = eqx.tree_at(
             lambda device: tuple(getattr(device, name) for name in names),
             self,
             tuple(jnp.asarray(checked[name], dtype) for name in names),
         )
+        changed.check()
+        return changed
+
+    def check(self) -> None:
+        """Raise unless the (concrete) parameters fit together; nothing to check by default."""
+        return
 
     def parameters(self) -> dict[str, Scalar]:
         """Return every parameter leaf by name, in the order of `PARAMETERS`."""

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from .._checks import check_choice, check_shape, is_traced
+from .._checks import check_choice, check_not_negative, check_shape, is_traced
 from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, ScalarLike
 from ..constants import ROOM_TEMPERATURE
 from ..physics import laws
@@ -143,13 +143,6 @@ class FourTerminalTiO2(AbstractDevice):
         if cells < 4:
             raise ValueError(f"Argument `cells` must be at least 4, but is {cells}.")
         values = {name: p.default for name, p in PARAMETERS.items()} | PRESETS[preset] | parameters
-        arm = values["electrode_arm"]
-        if not is_traced(arm) and float(arm) * cells < 2:
-            needed = math.ceil(2 / float(arm))
-            raise ValueError(
-                f"Argument `cells` must be at least {needed}, so that an electrode arm of "
-                f"{float(arm):g} L covers two faces, but is {cells}."
-            )
         dtype = jnp.result_type(float)
         for name in PARAMETERS:
             setattr(self, name, jnp.asarray(values[name], dtype))
@@ -157,6 +150,24 @@ class FourTerminalTiO2(AbstractDevice):
         self.scheme = scheme
         self.conduction = conduction
         self.self_heating = (preset == "nonvolatile") if self_heating is None else self_heating
+        self.check()
+
+    def check(self) -> None:
+        """Raise unless parameters (those that are concrete) fit together and fit the grid."""
+        if not is_traced(self.electrode_arm) and jnp.ndim(self.electrode_arm) == 0:
+            arm = float(self.electrode_arm)
+            if arm * self.cells < 2:
+                raise ValueError(
+                    f"Argument `cells` must be at least {math.ceil(2 / arm)}, so that an electrode "
+                    f"arm of {arm:g} L covers two faces, but is {self.cells}."
+                )
+        for name in ("c_lo", "c_hi"):
+            value, most = getattr(self, name), self.c_max
+            if not (is_traced(value) or is_traced(most)) and bool(jnp.any(value > most)):
+                raise ValueError(
+                    f"Argument `{name}` must be at most `c_max` = {float(most):g}, "
+                    f"but is {float(value):g}."
+                )
 
     # State.
 
@@ -186,7 +197,6 @@ class FourTerminalTiO2(AbstractDevice):
 
     # Read-out.
 
-    @eqx.filter_jit
     def current(self, v: ScalarLike, state: CellField) -> Scalar:
         """Return the current into T1 [A] at V(T1) = v [V], T3 at 0 V, T2 and T4 floating."""
         return self.terminal_currents(_write_bias(jnp.asarray(v, state.dtype)), state)[0]
@@ -218,7 +228,11 @@ class FourTerminalTiO2(AbstractDevice):
         work = self.prepare()
         fields = self._settle(bias, state, self.initial_fields(state), work)
         network = self._network(state, fields.temperature, work)
-        return terminal_currents(network, bias, fields.potential)
+        potential = fields.potential
+        if self.self_heating:
+            # Settling ends with a new temperature; Kirchhoff holds for the potential at that one.
+            potential = solve_potential(network, bias, work.preconditioner, potential)
+        return terminal_currents(network, bias, potential)
 
     @eqx.filter_jit
     def conductance_matrix(self, state: CellField) -> Float[Array, "4 4"]:
@@ -227,10 +241,17 @@ class FourTerminalTiO2(AbstractDevice):
         network = self._network(state, self.ambient_temperature, work)
         return conductance_matrix(network, work.preconditioner)
 
-    @eqx.filter_jit
     def fields(self, v: ScalarLike, state: CellField, *, path: Path = "write") -> FilmFields:
-        """Return potential [V] and temperature [K] per cell under a voltage on the given path."""
-        v = jnp.asarray(v, state.dtype)
+        """Return potential [V] and temperature [K] per cell under a voltage on the given path.
+
+        Raises:
+            ValueError: A path other than ``"write"`` or ``"read"``.
+        """
+        check_choice("path", path, ("write", "read"))
+        return self._fields(jnp.asarray(v, state.dtype), state, path)
+
+    @eqx.filter_jit
+    def _fields(self, v: Scalar, state: CellField, path: Path) -> FilmFields:
         return self.settle(v, state, self.initial_fields(state), self.prepare(), path)
 
     # Dynamics.
@@ -239,6 +260,11 @@ class FourTerminalTiO2(AbstractDevice):
     def default_solver(self) -> str:
         """``"adaptive"`` with self-heating, where few cells move much faster than the rest."""
         return "adaptive" if self.self_heating else "heun"
+
+    @property
+    def needs_float64(self) -> bool:
+        """True with self-heating: rates span ten decades between rest and write."""
+        return self.self_heating
 
     def diffusivity(self, temperature: Float[Array, "..."] | float) -> Float[Array, "..."]:
         """Return the diffusivity D [m^2/s] of a vacancy at a temperature [K]."""
@@ -255,7 +281,8 @@ class FourTerminalTiO2(AbstractDevice):
         # Contact resistance enters the preconditioner by its mean weight only.
         sheet = (self.sigma_background + self.sigma_1) * self.thickness
         half_cell = 1 / (0.5 + self._contact_resistance() * sheet)
-        return _Workspace(coverage, CosinePreconditioner(coverage, half_cell))
+        preconditioner = CosinePreconditioner(coverage, half_cell, self.sigma_anisotropy)
+        return _Workspace(coverage, preconditioner)
 
     def initial_fields(self, state: CellField) -> FilmFields:
         """Return the fields at 0 V."""
@@ -277,8 +304,10 @@ class FourTerminalTiO2(AbstractDevice):
     ) -> tuple[CellField, FilmFields]:
         """Return dc/dt [1/s] under v, and the fields.
 
-        The temperature in the conductivity is that of the previous evaluation (Picard, one
-        iteration a stage): the film's temperature changes by well below a kelvin a step.
+        One Picard iteration a stage: the conductivity is that at the temperature of the stage
+        before, the velocities that at the new one. The lag is scaled by the contraction of
+        `SETTLING_ITERATIONS` and by how little a step changes the temperature; under a ramp of the
+        voltage it is first order in the step.
         """
         fields = self._picard(Bias(_bias(v, path)), state, fields, workspace)
         return self._motion(state, fields)
@@ -287,12 +316,19 @@ class FourTerminalTiO2(AbstractDevice):
         """Return the largest Courant number per second [1/s]."""
         return fields.fastest
 
-    @eqx.filter_jit
     def rest(self, state: CellField, duration: ScalarLike) -> CellField:
         """Return the state after a time at 0 V and ambient temperature, exactly.
 
         Without field only diffusion is left, which the cosine transform solves for any time.
+
+        Raises:
+            ValueError: A duration that is negative or not finite.
         """
+        check_not_negative("duration", duration, "s")
+        return self._rest(state, jnp.asarray(duration, state.dtype))
+
+    @eqx.filter_jit
+    def _rest(self, state: CellField, duration: Scalar) -> CellField:
         diffusivity = self.diffusivity(self.ambient_temperature) * self._ambipolar()
         number = diffusivity * duration / self._spacing() ** 2
         return diffuse(state, number, number * self.diffusion_anisotropy)

@@ -3,6 +3,7 @@
 from . import conduction as conduction
 from . import cosine as cosine
 from . import elliptic as elliptic
+from . import exact as exact
 from . import grid as grid
 from . import heat as heat
 from . import laws as laws

@@ -23,7 +23,7 @@ from .._types import Array, CellField, Coverage, Edges, Float
 from .cosine import cosine_matrix, laplacian_eigenvalues
 
 MAX_ITERATIONS = 200
-"""Bound of the iteration; 11 to 20 are needed, more means that the problem is not elliptic."""
+"""Bound of the iteration; a film needs 11 to 20. Conductivities of very many decades need more."""
 
 
 def default_tolerance(dtype: jnp.dtype) -> float:
@@ -43,20 +43,29 @@ class CosinePreconditioner(eqx.Module):
     capacitance: Float[Array, "boundary boundary"]
     """``(1 + D H)^-1 D`` over the boundary faces, H the Green's function between them."""
 
-    def __init__(self, coverage: Coverage, half_cell: Float[Array, ""] | float = 2.0):
+    def __init__(
+        self,
+        coverage: Coverage,
+        half_cell: Float[Array, ""] | float = 2.0,
+        anisotropy: Float[Array, ""] | float = 1.0,
+    ):
         """Prepare the preconditioner of a geometry.
 
         Args:
             coverage: Share of every boundary face that each electrode covers.
             half_cell: Contact conductance of a fully covered face over the sheet conductance of
                 its cell; 2 for an ideal contact, less with contact resistance.
+            anisotropy: sigma_y / sigma_x.
         """
         coverage = lax.stop_gradient(coverage)
         cells = coverage.shape[-1]
         dtype = coverage.dtype
-        contacts = lax.stop_gradient(jnp.asarray(half_cell, dtype)) * coverage.sum(0).reshape(-1)
+        ratio = lax.stop_gradient(jnp.asarray(anisotropy, dtype))
+        along = jnp.stack([jnp.ones_like(ratio)] * 2 + [ratio] * 2)
+        face = lax.stop_gradient(jnp.asarray(half_cell, dtype)) * along
+        contacts = (face[:, None] * coverage.sum(0)).reshape(-1)
         one = jnp.asarray(laplacian_eigenvalues(cells), dtype)
-        eigenvalues = one[:, None] + one[None, :]
+        eigenvalues = one[:, None] + ratio * one[None, :]
         # The insulated Laplacian is singular. Any positive shift of its constant mode will do for a
         # preconditioner; the mean contact conductance is the natural size.
         shift = contacts.sum() / cells**2
@@ -103,11 +112,13 @@ def _greens_function(inverse: CellField) -> Float[Array, "boundary boundary"]:
     matrix = _cosines(inverse)
     ends = matrix[:, [0, -1]]
     cells = inverse.shape[0]
-    same = jnp.einsum("ka,kb,kl,lj,li->ajbi", ends, ends, inverse, matrix, matrix, optimize=True)
+    same = "ka,kb,kl,lj,li->ajbi"
+    on_x = jnp.einsum(same, ends, ends, inverse, matrix, matrix, optimize=True)
+    on_y = jnp.einsum(same, ends, ends, inverse.T, matrix, matrix, optimize=True)
     cross = jnp.einsum("ka,lb,kl,lj,ki->ajbi", ends, ends, inverse, matrix, matrix, optimize=True)
-    # Rows: where it is seen (x edges, then y edges); the cosine basis treats both axes alike.
-    same, cross = (block.reshape(2 * cells, 2 * cells) for block in (same, cross))
-    return jnp.block([[same, cross], [cross.T, same]])
+    # Rows: where it is seen (x edges, then y edges).
+    on_x, on_y, cross = (block.reshape(2 * cells, 2 * cells) for block in (on_x, on_y, cross))
+    return jnp.block([[on_x, cross], [cross.T, on_y]])
 
 
 def conjugate_gradients(
@@ -131,7 +142,8 @@ def conjugate_gradients(
 
     Returns:
         The solution; all lanes of a batch iterate until the slowest has converged, and those that
-        have converged (or have a zero right-hand side) stay as they are.
+        have converged (or have a zero right-hand side) stay as they are. A lane that has not
+        converged within `MAX_ITERATIONS` is nan throughout, which `simulate` reports.
     """
     guess = lax.stop_gradient(guess)
     return lax.custom_linear_solve(
@@ -172,4 +184,5 @@ def _iterate(operator, b, precondition, guess, tolerance):
 
     zero = jnp.zeros((), b.dtype)
     start = (scale * guess, b - scale * image, jnp.zeros_like(b), zero, zero, jnp.array(True), 0)
-    return lax.while_loop(unfinished, step, start)[0]
+    x, *_, active, _ = lax.while_loop(unfinished, step, start)
+    return jnp.where(active, jnp.nan, x)

@@ -25,10 +25,12 @@ Faces = Float[Array, "faces lines"]
 def bernoulli(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Return ``x / (exp(x) - 1)``, smooth (value and derivative) through zero."""
     small = jnp.abs(x) < 1e-3
-    safe = jnp.where(small, 1.0, x)
+    size = jnp.where(small, 1.0, jnp.abs(x))
     # Four terms leave 1e-17 at |x| = 1e-3 (the next is x^6/30240).
     series = 1 - x / 2 + x**2 / 12 - x**4 / 720
-    return jnp.where(small, series, safe / jnp.expm1(safe))
+    # B(|x|) without an exponential that overflows, and B(-|x|) = B(|x|) + |x|.
+    positive = size * jnp.exp(-size) / -jnp.expm1(-size)
+    return jnp.where(small, series, positive + jnp.where(x < 0, size, 0.0))
 
 
 def van_albada_slopes(c: CellField) -> CellField:

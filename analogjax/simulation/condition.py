@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
@@ -31,6 +32,10 @@ def condition(
         state: Where to start; the formed state if None.
         **options: Passed on to `simulate` (solver, adjoint, throw).
 
+    Returns:
+        The state; nan where a pulse failed and nothing could be raised (``throw=False``, or under a
+        transformation), so that what is computed from it is reported as failed too.
+
     Raises:
         ValueError: Fewer than one pulse; wrong arguments as in `pulse_train` and `simulate`.
         RuntimeError: As in `simulate`.
@@ -39,4 +44,5 @@ def condition(
         raise ValueError(f"Argument `pulses` must be at least 1, but is {pulses}.")
     signs = jnp.concatenate([jnp.ones(pulses), -jnp.ones(pulses)])
     drive = pulse_train(signs * v, width=width)
-    return simulate(device, drive, state, save=Save(states=False), **options).final_state
+    result = simulate(device, drive, state, save=Save(states=False), **options)
+    return jax.tree.map(lambda leaf: jnp.where(result.ok, leaf, jnp.nan), result.final_state)

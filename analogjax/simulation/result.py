@@ -38,8 +38,8 @@ _SENTENCES = {
         "`substeps=None`, which counts them itself"
     ),
     Status.OUT_OF_RANGE: (
-        "the state became infinite or left its physical range; try more `substeps`, a tighter "
-        "tolerance or a smaller amplitude"
+        "the state became infinite or left its physical range; try `substeps=None` or more "
+        "`substeps`, a tighter tolerance or a smaller amplitude"
     ),
 }
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
+from .._checks import check_float64
 from ..devices import AbstractDevice
 from ..stimuli import Drive
 from .adjoints import Adjoint, resolve_adjoint
@@ -66,9 +67,20 @@ def simulate(
             "Argument `drive` must come from `analogjax.stimuli` (such as `pulse_train`), but is "
             f"{type(drive).__name__}."
         )
+    batched = [name for name, value in device.parameters().items() if jnp.ndim(value)]
+    if batched:
+        raise ValueError(
+            "Argument `device` must be one device (use `eqx.filter_vmap` for a batch), but its "
+            f"`{batched[0]}` has shape {jnp.shape(getattr(device, batched[0]))}."
+        )
+    if device.needs_float64:
+        check_float64(f"This {type(device).__name__}")
     state = device.init_state() if state is None else state
-    wanted = jax.eval_shape(device.init_state)
-    _check_state(state, wanted)
+    state = _as_state(state, jax.eval_shape(device.init_state))
+    if not isinstance(save, Save | None):
+        raise ValueError(
+            f"Argument `save` must be None or a `simulation.Save`, but is {type(save).__name__}."
+        )
     result = _simulate(
         device,
         drive,
@@ -82,11 +94,14 @@ def simulate(
     return result
 
 
-def _check_state(state: PyTree, wanted: PyTree) -> None:
+def _as_state(state: PyTree, wanted: PyTree) -> PyTree:
+    """Return the state in the dtype that the device computes in, or say what its shape must be."""
     have = [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
     want = [leaf.shape for leaf in jax.tree.leaves(wanted)]
     if have != want:
-        raise ValueError(f"Argument `state` must have shape {want[0]}, but has shape {have[0]}.")
+        have, want = (x[0] if len(x) == 1 else x for x in (have, want))
+        raise ValueError(f"Argument `state` must have shape {want}, but has shape {have}.")
+    return jax.tree.map(lambda like, leaf: jnp.asarray(leaf, like.dtype), wanted, state)
 
 
 @eqx.filter_jit
@@ -115,7 +130,7 @@ def _simulate(
                 device, drive, workspace, solver, adjoint, after, fields, gap
             )
             done.append(disturb)
-        health, alive = _examine(device, health, done, after)
+        health, alive = _examine(device, health, done, before, after)
         before, after, fields = (
             _select(alive, new, old)
             for new, old in ((before, state), (after, state), (fields, carry[1]))
@@ -135,6 +150,9 @@ def _simulate(
     i, r = _observe(device, workspace, v, plateaus, _prepend(fields, all_fields), states)
     if timed_read is not None:
         r = jnp.concatenate([r[:1], timed_read])
+        # From a failed pulse on, the resistance of the last good state.
+        failed = health["failed_pulse"]
+        r = jnp.where((failed >= 0) & (jnp.arange(r.shape[0]) > failed), r[failed], r)
     return SimulationResult(
         t=drive.times(),
         v=v,
@@ -174,13 +192,14 @@ def _timed_read(device, drive, workspace, solver, adjoint, state, fields, gap):
     return step.state, resistance, step
 
 
-def _examine(device, health, done, after):
+def _examine(device, health, done, before, after):
     """Count the steps, note the first failure, and say whether the state may be believed."""
     status = jnp.zeros((), jnp.int32)
     for step in done:
         status = jnp.where(status == Status.SUCCESS, step.status, status)
-    # The first cause is named: steps that were too long or too few also end out of range.
-    strayed = (status == Status.SUCCESS) & ~device.valid(after)
+    # Before the rest as well, which would smooth an overshoot away. The first cause is named: steps
+    # that were too long or too few also end out of range.
+    strayed = (status == Status.SUCCESS) & ~(device.valid(before) & device.valid(after))
     status = jnp.where(strayed, Status.OUT_OF_RANGE, status).astype(jnp.int32)
     failed_before = health["status"] != Status.SUCCESS
     alive = (status == Status.SUCCESS) & ~failed_before

@@ -165,6 +165,19 @@ class AbstractSolver(eqx.Module):
         """Step through one plateau."""
 
 
+def _settle(device, workspace, state, fields, plateau, v):
+    """Return the fields after the voltage has jumped to v; a gradient recomputes them.
+
+    Keeping what they were computed from would double the memory of a gradient.
+    """
+
+    @jax.checkpoint
+    def settle(device, workspace, state, fields, v):
+        return device.settle(v, state, fields, workspace, plateau.path)
+
+    return settle(device, workspace, state, fields, v)
+
+
 def _integrate(
     device, workspace, state, fields, plateau, adjoint, *, method, dt0, controller, max_steps
 ):
@@ -205,13 +218,16 @@ def _equal_steps(device, workspace, state, fields, plateau, *, method, count):
         state, fields = carry
         s = index * dt
         state, _, _, fields, _ = rule.step(motion, s, s + dt, state, None, fields, False)
-        return (state, fields), None
+        return (state, fields), device.fastest(fields)
 
     indices = jnp.arange(count, dtype=dt.dtype)
     step = jax.checkpoint(step, prevent_cse=False)
-    (state, fields), _ = jax.lax.scan(step, (state, fields), indices)
+    (state, fields), fastest = jax.lax.scan(step, (state, fields), indices)
     zero = jnp.zeros((), jnp.int32)
-    return StepResult(state, fields, zero + Status.SUCCESS, zero + count, zero)
+    # Beyond a Courant number of 1, anywhere on the way, the limiter's bounds no longer hold.
+    unstable = jnp.max(fastest) * plateau.duration > 1.0 * count
+    status = jnp.where(unstable, Status.UNSTABLE, Status.SUCCESS).astype(jnp.int32)
+    return StepResult(state, fields, status, zero + count, zero)
 
 
 class Heun(AbstractSolver):
@@ -244,25 +260,23 @@ class Heun(AbstractSolver):
         """Step through one plateau; see `AbstractSolver`."""
         method = diffrax.Heun()
         if self.substeps is not None and adjoint.keeps(self.substeps):
-            count = self.substeps
-            result = _equal_steps(
-                device, workspace, state, fields, plateau, method=method, count=count
+            return _equal_steps(
+                device, workspace, state, fields, plateau, method=method, count=self.substeps
             )
+        if self.substeps is None:
+            fields, count = self._count(device, workspace, state, fields, plateau)
+            max_steps = self.max_steps
         else:
-            if self.substeps is None:
-                fields, count = self._count(device, workspace, state, fields, plateau)
-                max_steps = self.max_steps
-            else:
-                count, max_steps = self.substeps, self.substeps + 1
-            result = _integrate(
-                device, workspace, state, fields, plateau,
-                adjoint.to_diffrax(min(self.substeps or 12, max_steps)),
-                method=method,
-                dt0=1 / count,
-                controller=diffrax.ConstantStepSize(),
-                max_steps=max_steps,
-            )  # fmt: skip
-        # Beyond a Courant number of 1 the limiter's bounds no longer hold.
+            count, max_steps = self.substeps, self.substeps + 1
+        result = _integrate(
+            device, workspace, state, fields, plateau,
+            adjoint.to_diffrax(min(self.substeps or 4, max_steps)),
+            method=method,
+            dt0=1 / count,
+            controller=diffrax.ConstantStepSize(),
+            max_steps=max_steps,
+        )  # fmt: skip
+        # Steps were counted at the start of the pulse; the film may have become faster since.
         unstable = device.fastest(result.fields) * plateau.duration > 1.0 * count
         # A plateau that was not finished says so, whatever its steps were.
         unstable &= result.status == Status.SUCCESS
@@ -273,7 +287,7 @@ class Heun(AbstractSolver):
         """Return the fields at the start of a plateau, and how many steps it needs."""
         # The faster end of a ramp decides.
         top = jnp.where(jnp.abs(plateau.start) > jnp.abs(plateau.stop), plateau.start, plateau.stop)
-        fields = device.settle(top, state, fields, workspace, plateau.path)
+        fields = _settle(device, workspace, state, fields, plateau, top)
         wanted = jnp.ceil(device.fastest(fields) * plateau.duration / self.courant)
         return fields, jax.lax.stop_gradient(jnp.clip(wanted, 1, 2.0 * self.max_steps))
 
@@ -324,7 +338,7 @@ class Adaptive(AbstractSolver):
     def advance(self, device, workspace, state, fields, plateau, adjoint):
         """Step through one plateau; see `AbstractSolver`."""
         # Begin small: after a jump of the voltage the first step knows nothing of the new speed.
-        fields = device.settle(plateau.start, state, fields, workspace, plateau.path)
+        fields = _settle(device, workspace, state, fields, plateau, plateau.start)
         fastest = device.fastest(fields) * plateau.duration
         dt0 = jax.lax.stop_gradient(1 / jnp.clip(10 * fastest, 10.0, 1e4))
         return _integrate(

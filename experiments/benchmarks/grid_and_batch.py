@@ -1,8 +1,8 @@
 """How the cost of a pulse grows with the grid, and what a batch of devices costs.
 
 1. Time per pulse (Heun's method, three steps) and iterations of conjugate gradients per solve, for
-   several grids: from zeros, warm (from the potential one stage before, as in a simulation), and for
-   the read. The count does not depend on the grid.
+   several grids: from zeros, warm (from the potential one stage before, as in a simulation), and
+   for the read. The count does not depend on the grid.
 2. `jax.vmap` over devices with different parameters against as many runs of one device, one after
    the other. A batch iterates until its slowest member has converged.
 

@@ -1,7 +1,7 @@
 """Throughput of the film on whatever device JAX finds: one film, and batches of films.
 
-The same program runs unchanged on a CPU, GPU or TPU. Prints device-pulses per second (Heun's method,
-three steps per pulse, float64) for single films and for `vmap` over films with different barriers,
+The same program runs unchanged on a CPU, GPU or TPU. Prints device-pulses per second (Heun, three
+steps per pulse, float64) for single films and for `vmap` over films with different barriers,
 forward and gradient, and checks the result against an independent solver's number (printed first).
 
     python experiments/benchmarks/on_accelerator.py --out FILE
