@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from .._checks import check_choice, check_not_negative, check_shape, is_traced
@@ -163,7 +164,10 @@ class FourTerminalTiO2(AbstractDevice):
                 )
         for name in ("c_lo", "c_hi"):
             value, most = getattr(self, name), self.c_max
-            if not (is_traced(value) or is_traced(most)) and bool(jnp.any(value > most)):
+            if is_traced(value) or is_traced(most):
+                continue
+            # NumPy: while something else is traced, so is an operation of JAX on concrete arrays.
+            if np.any(np.asarray(value) > np.asarray(most)):
                 raise ValueError(
                     f"Argument `{name}` must be at most `c_max` = {float(most):g}, "
                     f"but is {float(value):g}."
