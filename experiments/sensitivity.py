@@ -16,29 +16,17 @@ import numpy as np
 import xarray as xr
 
 import analogjax as aj
+from analogjax.devices import FilmConfig
 from analogjax.runs import RunFolder
 
 DRIVE = {"pulse_amplitude": "V", "pulse_width": "s"}
 
 
 @dataclass
-class Film:
-    """One device: grid, preset, and parameters that differ from the preset's."""
-
-    cells: int = 48
-    preset: str = "isothermal"
-    parameters: dict[str, float] = field(default_factory=dict)
-
-    def build(self) -> aj.devices.FourTerminalTiO2:
-        """Return the device."""
-        return aj.devices.FourTerminalTiO2(self.cells, preset=self.preset, **self.parameters)
-
-
-@dataclass
 class Config:
     """Protocol: pulses of one polarity on the formed film."""
 
-    device: Film = field(default_factory=Film)
+    device: FilmConfig = field(default_factory=FilmConfig)
     pulses: int = 20
     amplitude: float = 5.0
     """Amplitude of the pulses [V]."""

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 import analogjax as aj
+from analogjax.devices import FilmConfig
 from analogjax.programming import closure, nonlinearity, pearson, rms_difference, window_ratio
 from analogjax.runs import RunFolder
 
@@ -24,24 +25,11 @@ PITCHES = 511
 
 
 @dataclass
-class Film:
-    """One device: grid, preset, and parameters that differ from the preset's."""
-
-    cells: int = 48
-    preset: str = "isothermal"
-    parameters: dict[str, float] = field(default_factory=dict)
-
-    def build(self) -> aj.devices.FourTerminalTiO2:
-        """Return the device."""
-        return aj.devices.FourTerminalTiO2(self.cells, preset=self.preset, **self.parameters)
-
-
-@dataclass
 class Config:
     """Protocol."""
 
-    device: Film = field(default_factory=Film)
-    nonvolatile: Film = field(default_factory=lambda: Film(32, "nonvolatile"))
+    device: FilmConfig = field(default_factory=FilmConfig)
+    nonvolatile: FilmConfig = field(default_factory=lambda: FilmConfig(32, "nonvolatile"))
     amplitudes: list[float] = field(default_factory=lambda: [0.3, 1.0, 3.0, 5.0, 7.0])
     amplitude: float = 5.0
     """Amplitude of conditioning, cycles and maps [V]."""

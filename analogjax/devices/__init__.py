@@ -3,6 +3,7 @@
 from ._base import AbstractDevice as AbstractDevice
 from ._base import Path as Path
 from ._parameters import Parameter as Parameter
+from .config import FilmConfig as FilmConfig
 from .tio2 import FilmFields as FilmFields
 from .tio2 import FourTerminalTiO2 as FourTerminalTiO2
 from .variability import FILM_SPREAD as FILM_SPREAD
