@@ -17,4 +17,4 @@ class FilmConfig:
 
     def build(self) -> FourTerminalTiO2:
         """Return the device."""
-        return FourTerminalTiO2(self.cells, preset=self.preset, **self.parameters)
+        return FourTerminalTiO2(self.cells, preset=self.preset).replace(**self.parameters)
