@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from .._checks import check_between, check_choice, check_positive
@@ -15,6 +17,8 @@ from ..simulation import Save, simulate
 from ..stimuli import pulse_train
 
 SPACES = ("R", "G")
+
+Resistances = Float[Array, "..."] | Float[np.ndarray, "..."]
 
 
 class Window(eqx.Module):
@@ -46,17 +50,34 @@ class Window(eqx.Module):
         """HRS over LRS."""
         return self.r_high / self.r_low
 
-    def coordinate(self, resistance: Float[Array, "..."], space: str) -> Float[Array, "..."]:
+    def coordinate(self, resistance: Resistances, space: str) -> Resistances:
         """Return u: 0 at `r_high`, 1 at `r_low`, linear in R or in G."""
         if space == "R":
             return (self.r_high - resistance) / (self.r_high - self.r_low)
         return (1 / resistance - 1 / self.r_high) / (1 / self.r_low - 1 / self.r_high)
 
-    def resistance(self, u: Float[Array, "..."], space: str) -> Float[Array, "..."]:
+    def resistance(self, u: Resistances, space: str) -> Resistances:
         """Return the resistance [ohm] at a coordinate (the inverse of `coordinate`)."""
         if space == "R":
             return self.r_high + u * (self.r_low - self.r_high)
         return 1 / (1 / self.r_high + u * (1 / self.r_low - 1 / self.r_high))
+
+
+def condition_and_window(
+    device: AbstractDevice,
+    *,
+    v: float = 5.0,
+    pulses: int = 100,
+    width: float = 0.25,
+    margin: float = 0.02,
+    solver: Any = None,
+) -> tuple[PyTree, Window]:
+    """Return what `condition` and then `find_window` return, from one run (one compilation)."""
+    signs = jnp.repeat(jnp.asarray([1.0, -1.0, 1.0]), pulses) * device.potentiation
+    result = simulate(device, pulse_train(v * signs, width=width), solver=solver)
+    state = jax.tree.map(lambda states: states[2 * pulses], result.state)
+    window = _inner_window(result.read_resistance[2 * pulses :], v, margin)
+    return state, window
 
 
 def find_window(
@@ -88,11 +109,16 @@ def find_window(
     check_between("margin", margin, 0.0, 0.4)
     drive = pulse_train(device.potentiation * v * jnp.ones(pulses), width=width)
     result = simulate(device, drive, state, solver=solver, save=Save(states=False))
-    first, last = float(result.read_resistance[0]), float(result.read_resistance[-1])
+    return _inner_window(result.read_resistance, v, margin)
+
+
+def _inner_window(trace: Float[Array, " times"], v: float, margin: float) -> Window:
+    check_between("margin", margin, 0.0, 0.4)
+    first, last = float(trace[0]), float(trace[-1])
     if not last < first:
         raise ValueError(
-            f"Argument `v` must lower the resistance of the device, but {pulses} pulses of {v:g} V "
-            f"took it from {first:.6g} to {last:.6g} ohm."
+            f"Argument `v` must lower the resistance of the device, but {trace.shape[0] - 1} pulses "
+            f"of {v:g} V took it from {first:.6g} to {last:.6g} ohm."
         )
     span = first - last
     return Window(first - margin * span, last + margin * span)

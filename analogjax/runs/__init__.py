@@ -1,5 +1,7 @@
 """Run folders, configurations and progress: what surrounds an experiment, without any physics."""
 
+from ._cache import cache_file as cache_file
+from ._cache import cached as cached
 from ._compose import Composed as Composed
 from ._compose import compose as compose
 from ._compose import sweep as sweep
