@@ -91,7 +91,7 @@ def load(
     name: str,
     *,
     image_size: int | None = None,
-    validation: float = 0.1,
+    validation: float | int = 0.1,
     seed: int = 0,
     folder: str | os.PathLike[str] | None = None,
 ) -> Dataset:
@@ -129,9 +129,8 @@ def load(
     size = _image_size(name, image_size)
     if isinstance(validation, bool) or not isinstance(validation, numbers.Real):
         raise ValueError(f"Argument `validation` must be a number, but is {validation!r}.")
-    check_between("validation", validation, 0, 0.5)
-    _check_whole("seed", seed)
-    check_between("seed", seed, 0, 2**32 - 1)
+    check_between("validation", validation, 0.0, 0.5)
+    _check_whole("seed", seed, 0, 2**32 - 1)
 
     test = None
     if name in _IDX:
@@ -159,9 +158,7 @@ def _image_size(name: str, image_size: int | None) -> int:
     """Return height and width, or 0 for what is no image."""
     if name == "caltech101":
         size = _CALTECH_SIDE if image_size is None else image_size
-        _check_whole("image_size", size)
-        if size < 8:
-            raise ValueError(f"Argument `image_size` must be at least 8 pixels, but is {size}.")
+        _check_whole("image_size", size, 8, 2**15)
         return size
     side = _SIDES.get(name, 0)
     if image_size is not None and image_size != side:
@@ -172,6 +169,9 @@ def _image_size(name: str, image_size: int | None) -> int:
     return side
 
 
-def _check_whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ValueError(f"Argument `{name}` must be a whole number, but is {value!r}.")
+def _check_whole(name: str, value: int, low: int, high: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        raise ValueError(
+            f"Argument `{name}` must be a whole number from {low} to {high}, but is {value!r}."
+        )

@@ -1,4 +1,4 @@
-"""Where files come from, in this order: `$ANALOGJAX_DATA`, the user's cache, the official source."""
+"""Where files are looked for: `$ANALOGJAX_DATA`, the user's cache, then the official source."""
 
 from __future__ import annotations
 
