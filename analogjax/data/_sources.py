@@ -13,7 +13,7 @@ from ..runs import UsageError, cache_folder
 from ..runs._progress import ProgressDisplay
 
 VARIABLE = "ANALOGJAX_DATA"
-"""Environment variable that names the folder of data sets; a relative one counts from the current folder."""
+"""Environment variable that names the folder of data sets (or its path from where one stands)."""
 
 
 @dataclasses.dataclass(frozen=True)
