@@ -7,7 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 
 from .._checks import check_between, check_choice, check_positive
@@ -17,8 +16,6 @@ from ..simulation import Save, simulate
 from ..stimuli import pulse_train
 
 SPACES = ("R", "G")
-
-Resistances = Float[Array, "..."] | Float[np.ndarray, "..."]
 
 
 class Window(eqx.Module):
@@ -50,13 +47,13 @@ class Window(eqx.Module):
         """HRS over LRS."""
         return self.r_high / self.r_low
 
-    def coordinate(self, resistance: Resistances, space: str) -> Resistances:
+    def coordinate(self, resistance: Float[Array, "..."], space: str) -> Float[Array, "..."]:
         """Return u: 0 at `r_high`, 1 at `r_low`, linear in R or in G."""
         if space == "R":
             return (self.r_high - resistance) / (self.r_high - self.r_low)
         return (1 / resistance - 1 / self.r_high) / (1 / self.r_low - 1 / self.r_high)
 
-    def resistance(self, u: Resistances, space: str) -> Resistances:
+    def resistance(self, u: Float[Array, "..."], space: str) -> Float[Array, "..."]:
         """Return the resistance [ohm] at a coordinate (the inverse of `coordinate`)."""
         if space == "R":
             return self.r_high + u * (self.r_low - self.r_high)
@@ -117,8 +114,8 @@ def _inner_window(trace: Float[Array, " times"], v: float, margin: float) -> Win
     first, last = float(trace[0]), float(trace[-1])
     if not last < first:
         raise ValueError(
-            f"Argument `v` must lower the resistance of the device, but {trace.shape[0] - 1} pulses "
-            f"of {v:g} V took it from {first:.6g} to {last:.6g} ohm."
+            "Argument `v` must lower the resistance of the device, but "
+            f"{trace.shape[0] - 1} pulses of {v:g} V took it from {first:.6g} to {last:.6g} ohm."
         )
     span = first - last
     return Window(first - margin * span, last + margin * span)
