@@ -51,17 +51,23 @@ class ControllerConfig:
     """[V]"""
     width: float = 0.05
     """First pulse [s]."""
-    tolerance: float = 0.2
-    """In pitches."""
+    tolerance: float = 4e-4
+    """Accepted error, as a fraction of the window (0.2 pitch of 512 levels), whatever the number of
+    levels: what limits it is the noise of a reading."""
+    most_pitches: float = 0.25
+    """Accepted error in pitches where that is less."""
     shortest: float = 1e-4
     """[s]"""
     longest: float = 0.25
     """[s]"""
     max_pulses: int = 20
 
-    def build(self) -> WriteVerify:
-        """Return the controller."""
-        return WriteVerify(**dataclasses.asdict(self))
+    def build(self, n_levels: int) -> WriteVerify:
+        """Return the controller for a number of levels."""
+        values = dataclasses.asdict(self)
+        most = values.pop("most_pitches")
+        values["tolerance"] = min(self.tolerance * (n_levels - 1), most)
+        return WriteVerify(**values)
 
 
 @dataclass
@@ -132,7 +138,7 @@ def level_tables(
                 device,
                 n_levels,
                 space=space,
-                controller=config.controller.build(),
+                controller=config.controller.build(n_levels),
                 noise=config.noise.build(),
                 state=jnp.asarray(prepared["state"]),
                 window=Window(prepared["r_high"].item(), prepared["r_low"].item()),
