@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import devices as devices
+    from . import networks as networks
     from . import physics as physics
     from . import plotting as plotting
     from . import programming as programming
@@ -24,6 +25,7 @@ except metadata.PackageNotFoundError:
 
 _SUBPACKAGES = (
     "devices",
+    "networks",
     "physics",
     "plotting",
     "programming",
