@@ -8,6 +8,7 @@ from .chip import chip_fractions as chip_fractions
 from .chip import chip_weights as chip_weights
 from .chip import layer_key as layer_key
 from .chip import program as program
+from .chip import write as write
 from .hardware import DeviceStatistics as DeviceStatistics
 from .hardware import Hardware as Hardware
 from .hardware import check_bits as check_bits

@@ -59,6 +59,24 @@ def assign_levels(
     return levels.astype(jnp.uint16), scale
 
 
+def write(
+    levels: UInt[Array, "devices *shape"],
+    scale: Float[Array, "..."],
+    device: DeviceStatistics,
+    *,
+    n_levels: Any,
+    key: PRNGKeyArray,
+) -> Chip:
+    """Write assigned levels into the devices of one chip. Arguments as `program`."""
+    return Chip(
+        levels=levels,
+        drawn=device.write_error.draw(key, levels.shape),
+        scale=scale,
+        n_levels=jnp.asarray(n_levels, jnp.float32),
+        t=jnp.zeros((), jnp.float32),
+    )
+
+
 def program(
     weights: Float[Array, "*shape"],
     device: DeviceStatistics,
@@ -77,13 +95,7 @@ def program(
         key: Random key of this layer of this chip.
     """
     levels, scale = assign_levels(weights, device, n_levels=n_levels, mapping=mapping)
-    return Chip(
-        levels=levels,
-        drawn=device.write_error.draw(key, levels.shape),
-        scale=scale,
-        n_levels=jnp.asarray(n_levels, jnp.float32),
-        t=jnp.zeros((), jnp.float32),
-    )
+    return write(levels, scale, device, n_levels=n_levels, key=key)
 
 
 def chip_fractions(

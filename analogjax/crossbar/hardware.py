@@ -102,8 +102,8 @@ class Hardware(eqx.Module):
             bits: Bits per device, a whole number of at least 1.
 
         Raises:
-            ValueError: Bits that are no such or more than the level tables speak for, or write errors
-                in another space than the levels.
+            ValueError: Bits that are no such or more than the level tables speak for, or write
+                errors in another space than the levels.
         """
         self.device = device
         self.mapping = WeightMapping() if mapping is None else mapping

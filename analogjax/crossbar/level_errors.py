@@ -1,4 +1,4 @@
-"""The errors of a level table, at writing and at every later reading, as fractions of the window."""
+"""The errors of a level table, at writing and at later readings, as fractions of the window."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class LevelErrors(eqx.Module):
     """Errors of levels written again and again, and read again and again.
 
     Attributes:
-        errors: Error of each reading, as a fraction of the window in the space of the levels, (times,
-            repeats, levels); levels ascend in that space, and the first time is the writing itself.
+        errors: Error of each reading, as a fraction of the window in the space of the levels,
+            (times, repeats, levels); levels ascend in that space, the first time is the writing.
         times: Times after writing [s], the first one 0.
         r_low: Lowest resistance of the window [ohm].
         r_high: Highest resistance of the window [ohm].

@@ -177,9 +177,9 @@ def weights_to_levels(
         mapping: The map.
 
     Returns:
-        Indices 0 to ``n - 1``, ascending in the space of the levels (0 is `r_low` in the space R and
-        ``g_min`` in the space G), with a leading axis of the devices of a weight (two for a pair:
-        plus and minus, or one).
+        Indices 0 to ``n - 1``, ascending in the space of the levels (0 is `r_low` in the space R
+        and ``g_min`` in the space G), with a leading axis of the devices of a weight (two for a
+        pair: plus and minus, or one).
     """
     fractions = _fractions(jnp.clip(weights / scale, -1, 1), mapping)
     levels = _nearest_level(fractions, n_levels=n_levels, ratio=ratio, mapping=mapping)
@@ -222,8 +222,8 @@ def conductance_to_weights(
 ) -> Float[Array, "*shape"]:
     """Return the weights that these conductances multiply with.
 
-    The exact inverse of `weights_to_levels` and `levels_to_conductance` for weights that the map can
-    represent (with ``assign="index"`` in the space R there are none but the ends: the bend).
+    The exact inverse of `weights_to_levels` and `levels_to_conductance` for weights that the map
+    can represent (with ``assign="index"`` in the space R the bend leaves the ends alone).
 
     Args:
         conductance: Conductances [S], the devices of a weight along the first axis.
