@@ -165,15 +165,16 @@ def check_same_device(tables: list[LevelErrors]) -> None:
             ("window", (first.r_low, first.r_high), (other.r_low, other.r_high)),
             ("delays", tuple(first.times[1:]), tuple(other.times[1:])),
         ):
-            same = ours == theirs if isinstance(ours, str) else _close(ours, theirs)
-            if not same:
+            if not _same(ours, theirs):
                 raise ValueError(
                     f"Argument `tables` must be level tables of one device, but the {name} is "
                     f"{ours} at {first.n_levels} levels and {theirs} at {other.n_levels}."
                 )
 
 
-def _close(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+def _same(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, str):
+        return ours == theirs
     # Tables of one device at other numbers of levels may have been stored with fewer digits.
     return len(ours) == len(theirs) and bool(np.allclose(ours, theirs, rtol=1e-6, atol=0.0))
 

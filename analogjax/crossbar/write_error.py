@@ -122,19 +122,6 @@ class _ScaledError(AbstractWriteError):
         space: str | None = None,
         device: str = "",
     ):
-        """Make a write error.
-
-        Args:
-            std: Standard deviation as a fraction of the window, one number or one per time
-                (``s_abs`` of a level table; in units of the pitch it is this times ``n - 1``).
-            mean: Mean error as a fraction of the window, likewise.
-            times: Times after programming [s], ascending from 0.
-            space: The space of these fractions, ``"R"`` or ``"G"``; None for either.
-            device: Whose errors these are.
-
-        Raises:
-            ValueError: A negative standard deviation.
-        """
         check_not_negative("std", std)
         self.times = jnp.atleast_1d(jnp.asarray(times, FLOAT))
         self.std = jnp.broadcast_to(jnp.asarray(std, FLOAT), self.times.shape)
@@ -157,6 +144,22 @@ class _ScaledError(AbstractWriteError):
 
 class GaussianError(_ScaledError):
     """A normal error of the same size at every level, reparameterised: differentiable in `std`."""
+
+    def __init__(self, std: Any, **options: Any):
+        """Make a write error.
+
+        Args:
+            std: Standard deviation as a fraction of the window, one number or one per time
+                (``s_abs`` of a level table; in units of the pitch it is this times ``n - 1``).
+            **options: `mean` (mean error as a fraction of the window, likewise; default 0), `times`
+                (times after programming [s], ascending from 0; default 0 alone), `space` (in which
+                these are fractions of the window, ``"R"`` or ``"G"``; default either) and `device`
+                (whose errors these are).
+
+        Raises:
+            ValueError: A negative standard deviation.
+        """
+        super().__init__(std, **options)
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Return standard normal numbers."""
@@ -200,8 +203,7 @@ class StudentTError(_ScaledError):
         """Return Student-t numbers of unit standard deviation.
 
         ``sqrt(dof (U^(-2/dof) - 1)) cos(2 pi V)`` with uniform U and V is exactly t-distributed:
-        Bailey, Math. Comp. 62, 779 (1994), doi:10.2307/2153537. Without rejection, so ten times
-        as fast as `jax.random.t` and smooth in `dof`.
+        Bailey, Math. Comp. 62, 779 (1994). Without rejection: fast, and smooth in `dof`.
         """
         radius, angle = jax.random.uniform(key, (2, *shape), FLOAT)
         # 1 - U is above zero where U is below one.
