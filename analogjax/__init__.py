@@ -7,8 +7,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import crossbar as crossbar
     from . import data as data
     from . import devices as devices
+    from . import networks as networks
     from . import physics as physics
     from . import plotting as plotting
     from . import programming as programming
@@ -25,7 +27,9 @@ except metadata.PackageNotFoundError:
 
 _SUBPACKAGES = (
     "data",
+    "crossbar",
     "devices",
+    "networks",
     "physics",
     "plotting",
     "programming",

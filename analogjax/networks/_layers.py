@@ -1,0 +1,76 @@
+"""Layers in float32 whatever JAX's default, and the checks all models share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax.numpy as jnp
+from flax import nnx
+
+from .._checks import check_shape
+from .._types import Array
+
+# Flax follows the dtype of what it is given: with 64-bit floats on, one float64 array would spread.
+_FLOAT32 = {"dtype": jnp.float32, "param_dtype": jnp.float32}
+# Variance 2/fan-in keeps the scale of the signal through ReLU (He et al. 2015, arXiv:1502.01852).
+_HE = nnx.initializers.he_normal()
+
+linear = partial(nnx.Linear, **_FLOAT32)
+relu_linear = partial(linear, kernel_init=_HE)
+relu_conv = partial(nnx.Conv, kernel_init=_HE, **_FLOAT32)
+batch_norm = partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5, **_FLOAT32)
+
+
+def flat_size(shape: Sequence[int]) -> int:
+    """Return the number of values in one input."""
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise unless every size is a whole number of at least 1."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"Argument `{name}` must be a whole number of at least 1, but is {size!r}."
+            )
+
+
+def check_input_shape(input_shape: Sequence[int], *, images: bool) -> tuple[int, ...]:
+    """Return the shape of one input as a tuple.
+
+    Args:
+        input_shape: Sizes without the batch.
+        images: Whether the model needs (height, width, channels).
+
+    Raises:
+        ValueError: If a size is below 1 or the shape is no image's where one is needed.
+    """
+    shape = tuple(input_shape)
+    good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in shape)
+    if not good or not shape or (images and len(shape) != 3):
+        wanted = "(height, width, channels)" if images else "sizes"
+        raise ValueError(
+            f"Argument `input_shape` must be {wanted} of whole numbers of at least 1, "
+            f"but is {shape}."
+        )
+    return shape
+
+
+def as_input(x: Array, input_shape: tuple[int, ...]) -> Array:
+    """Return the batch as float32 after checking its shape and kind.
+
+    Raises:
+        ValueError: If the inputs have another size, or are integers: grey values 0..255 would pass
+            as numbers 255 times too large.
+    """
+    check_shape("x", x, (None, *input_shape))
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"Argument `x` must hold floating-point numbers, but has dtype {x.dtype}: "
+            "scale images to [0, 1] first (`analogjax.data.to_float`)."
+        )
+    return x.astype(jnp.float32)

@@ -1,0 +1,55 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+from flax import nnx
+
+from .._checks import check_choice
+from .lenet import LeNet5
+from .mlp import MLP
+from .resnet import ResNet18, ResNet34
+
+_BUILDERS: dict[str, Callable[..., nnx.Module]] = {
+    "mlp": MLP,
+    "lenet5": LeNet5,
+    "lenet5_5x5": partial(LeNet5, variant="80k_5x5"),
+    "lenet5_classic": partial(LeNet5, variant="classic"),
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+}
+NAMES = tuple(_BUILDERS)
+"""Names that `build` knows."""
+
+
+def build(
+    name: str, *, input_shape: Sequence[int], classes: int, rngs: nnx.Rngs, **options: Any
+) -> nnx.Module:
+    """Build a model by its name, with random weights.
+
+    Args:
+        name: `mlp`, `lenet5`, `lenet5_5x5`, `lenet5_classic`, `resnet18` or `resnet34`.
+        input_shape: Shape of one input, without the batch.
+        classes: Number of logits.
+        rngs: Source of the initial weights.
+        **options: The model's own options, as `hidden` of the MLP.
+
+    Returns:
+        The model: takes (batch, *input_shape), returns logits (batch, classes), all float32.
+
+    Raises:
+        ValueError: If the name is unknown, or the model refuses a size.
+    """
+    check_choice("name", name, NAMES)
+    return _BUILDERS[name](input_shape=input_shape, classes=classes, rngs=rngs, **options)
+
+
+def parameter_count(model: nnx.Module) -> int:
+    """Return the number of trainable numbers (running statistics are none)."""
+    leaves = jax.tree.leaves(nnx.state(model, nnx.Param))
+    return sum(math.prod(leaf.shape) for leaf in leaves)
