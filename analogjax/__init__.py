@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import data as data
     from . import devices as devices
     from . import networks as networks
     from . import physics as physics
@@ -24,6 +25,7 @@ except metadata.PackageNotFoundError:
     __version__ = "0+checkout"
 
 _SUBPACKAGES = (
+    "data",
     "devices",
     "networks",
     "physics",
