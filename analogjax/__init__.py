@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import runs as runs
     from . import simulation as simulation
     from . import stimuli as stimuli
+    from . import training as training
     from .simulation import simulate as simulate
 
 try:
@@ -34,6 +35,7 @@ _SUBPACKAGES = (
     "runs",
     "simulation",
     "stimuli",
+    "training",
 )
 
 

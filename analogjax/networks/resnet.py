@@ -127,14 +127,32 @@ class ResNet(nnx.Module):
 class ResNet18(ResNet):
     """ResNet with 2, 2, 2 and 2 blocks (11,228,325 parameters at 101 classes)."""
 
-    def __init__(self, *, rngs: nnx.Rngs, **options):
-        """Draw the weights; `options` are those of `ResNet`."""
-        super().__init__((2, 2, 2, 2), rngs=rngs, **options)
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] = (64, 64, 3),
+        classes: int = 101,
+        stem: str = "standard",
+        rngs: nnx.Rngs,
+    ):
+        """Draw the weights; the arguments are those of `ResNet`."""
+        super().__init__(
+            (2, 2, 2, 2), input_shape=input_shape, classes=classes, stem=stem, rngs=rngs
+        )
 
 
 class ResNet34(ResNet):
     """ResNet with 3, 4, 6 and 3 blocks (21,336,485 parameters at 101 classes)."""
 
-    def __init__(self, *, rngs: nnx.Rngs, **options):
-        """Draw the weights; `options` are those of `ResNet`."""
-        super().__init__((3, 4, 6, 3), rngs=rngs, **options)
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] = (64, 64, 3),
+        classes: int = 101,
+        stem: str = "standard",
+        rngs: nnx.Rngs,
+    ):
+        """Draw the weights; the arguments are those of `ResNet`."""
+        super().__init__(
+            (3, 4, 6, 3), input_shape=input_shape, classes=classes, stem=stem, rngs=rngs
+        )

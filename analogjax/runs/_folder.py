@@ -164,11 +164,11 @@ class RunFolder:
         file = self.path / "stages" / f"{name}.npz"
         if file.is_file():
             self.log(f"stage {name}: read back")
-            return _stages.load(file)
+            return _stages.load_arrays(file)
         start = time.perf_counter()
         arrays = _stages.as_arrays(name, compute())
         seconds = time.perf_counter() - start
-        _stages.save(file, arrays)
+        _stages.save_arrays(file, arrays)
         self._timings["stages"][name] = seconds
         self._write_timings()
         self.log(f"stage {name}: {duration(seconds)}")
