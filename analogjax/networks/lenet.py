@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from flax import nnx
 
 from .._checks import check_choice
-from .._types import Array, Float
-from ._layers import as_input, check_input_shape, check_sizes, linear, relu_conv, relu_linear
+from .._types import Images, Logits
+from ._layers import (
+    as_input,
+    check_input_shape,
+    check_sizes,
+    linear,
+    max_pool,
+    relu_conv,
+    relu_linear,
+)
 
 
 class _Variant(NamedTuple):
@@ -79,14 +88,10 @@ class LeNet5(nnx.Module):
             ]
         )
         sizes = (height * width * maps[-1], *widths)
-        self.hidden = nnx.List(
-            [relu_linear(a, b, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
-        )
+        self.hidden = nnx.List([relu_linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
         self.head = linear(sizes[-1], classes, rngs=rngs)
 
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Images) -> Logits:
         """Return the logits (batch, classes), float32.
 
         Args:
@@ -97,7 +102,7 @@ class LeNet5(nnx.Module):
         """
         x = as_input(x, self.input_shape)
         for layer in self.convolutions:
-            x = nnx.max_pool(nnx.relu(layer(x)), (2, 2), strides=(2, 2))
+            x = nnx.relu(max_pool(layer(x)))
         x = x.reshape(x.shape[0], -1)
         for layer in self.hidden:
             x = nnx.relu(layer(x))

@@ -15,6 +15,8 @@ from ._progress import Progress as Progress
 from ._progress import duration as duration
 from ._setup import cache_folder as cache_folder
 from ._setup import set_up as set_up
+from ._stages import load_arrays as load_arrays
+from ._stages import save_arrays as save_arrays
 from ._summary import Stored as Stored
 from ._summary import compare as compare
 from ._summary import expand as expand
