@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import crossbar as crossbar
     from . import data as data
     from . import devices as devices
     from . import networks as networks
@@ -27,6 +28,7 @@ except metadata.PackageNotFoundError:
 
 _SUBPACKAGES = (
     "data",
+    "crossbar",
     "devices",
     "networks",
     "physics",

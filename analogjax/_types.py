@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 Scalar: TypeAlias = Float[Array, ""]
 """A real number held as a zero-dimensional array (traced, differentiable)."""
@@ -61,4 +61,5 @@ __all__ = [
     "Scalar",
     "ScalarLike",
     "Terminals",
+    "UInt",
 ]

@@ -22,9 +22,15 @@ def iris():
     return data.load("iris")
 
 
-def test_read_back_bit_for_bit(tmp_path, iris):
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "analogjax"
+
+
+def test_read_back_bit_for_bit(tmp_path, cache, iris):
     said = []
-    options = {"folder": tmp_path / "cache", "checkpoints": tmp_path / "checkpoints"}
+    options = {"checkpoints": tmp_path / "checkpoints"}
     first = training.train_cached(NETWORK, iris, RECIPE, **options, log=said.append)
     again = training.train_cached(NETWORK, iris, RECIPE, **options, log=said.append)
     assert (first.cached, again.cached) == (False, True)
@@ -38,13 +44,14 @@ def test_read_back_bit_for_bit(tmp_path, iris):
         np.testing.assert_array_equal(a, b)
     accuracy = {training.accuracy(t.model, iris.test) for t in (first, again)}
     assert len(accuracy) == 1
+    assert len(list(cache.glob("weights/*.npz"))) == 1
     # Checkpoints are of no use any more.
     assert not options["checkpoints"].exists()
 
 
-def test_everything_that_changes_the_weights_changes_the_key(iris):
+def test_everything_that_changes_the_weights_changes_the_identity(iris):
     def key(network=NETWORK, dataset=iris, recipe=RECIPE, seed=0):
-        return training.cache_key(network, dataset, recipe, seed)
+        return str(training.identity(network, dataset, recipe, seed))
 
     other = dataclasses.replace(iris, test=iris.validation)
     keys = [
@@ -57,9 +64,3 @@ def test_everything_that_changes_the_weights_changes_the_key(iris):
     assert len(set(keys)) == len(keys)
     # How the options are spelt (a list of YAML, a tuple of Python) changes nothing.
     assert key(network=NetworkConfig("mlp", {"hidden": (8,)})) == key()
-
-
-def test_default_folder_is_the_users_cache(tmp_path, monkeypatch, iris):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    training.train_cached(NETWORK, iris, dataclasses.replace(RECIPE, epochs=1))
-    assert len(list(tmp_path.glob("analogjax/weights/mlp-iris-*.npz"))) == 1
