@@ -30,15 +30,6 @@ def flat_size(shape: Sequence[int]) -> int:
     return size
 
 
-def check_sizes(**sizes: int) -> None:
-    """Raise unless every size is a whole number of at least 1."""
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"Argument `{name}` must be a whole number of at least 1, but is {size!r}."
-            )
-
-
 def check_input_shape(input_shape: Sequence[int], *, images: bool) -> tuple[int, ...]:
     """Return the shape of one input as a tuple.
 

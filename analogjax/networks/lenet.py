@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from flax import nnx
 
-from .._checks import check_choice
+from .._checks import check_choice, check_whole
 from .._types import Images, Logits
 from ._layers import (
     as_input,
     check_input_shape,
-    check_sizes,
     linear,
     max_pool,
     relu_conv,
@@ -70,7 +69,7 @@ class LeNet5(nnx.Module):
             ValueError: If the variant is unknown or the images are too small for it.
         """
         check_choice("variant", variant, _VARIANTS)
-        check_sizes(classes=classes)
+        check_whole("classes", classes)
         self.input_shape = check_input_shape(input_shape, images=True)
         kernel, padding, widths = _VARIANTS[variant]
         height, width, channels = self.input_shape

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from flax import nnx
 
+from .._checks import check_whole
 from .._types import Inputs, Logits
-from ._layers import as_input, check_input_shape, check_sizes, flat_size, linear, relu_linear
+from ._layers import as_input, check_input_shape, flat_size, linear, relu_linear
 
 
 class MLP(nnx.Module):
@@ -41,8 +42,8 @@ class MLP(nnx.Module):
         self.input_shape = check_input_shape(input_shape, images=False)
         widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         for width in widths:
-            check_sizes(hidden=width)
-        check_sizes(classes=classes)
+            check_whole("hidden", width)
+        check_whole("classes", classes)
         sizes = (flat_size(self.input_shape), *widths)
         self.hidden = nnx.List([relu_linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
         self.head = linear(sizes[-1], classes, rngs=rngs)

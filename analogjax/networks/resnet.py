@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import nnx
 
-from .._checks import check_choice
+from .._checks import check_choice, check_whole
 from .._types import Array, Images, Logits
-from ._layers import as_input, batch_norm, check_input_shape, check_sizes, linear, relu_conv
+from ._layers import as_input, batch_norm, check_input_shape, linear, relu_conv
 
 _WIDTHS = (64, 128, 256, 512)
 # Padded by numbers, as PyTorch does, not "SAME", which at stride 2 pads one side only: weights
@@ -82,7 +82,7 @@ class ResNet(nnx.Module):
             ValueError: If the stem is unknown or a size is below 1.
         """
         check_choice("stem", stem, ("standard", "small"))
-        check_sizes(classes=classes)
+        check_whole("classes", classes)
         self.input_shape = check_input_shape(input_shape, images=True)
         self.small = stem == "small"
         kernel, stride, padding = (3, 1, _ONE) if self.small else (7, 2, _THREE)

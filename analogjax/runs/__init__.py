@@ -11,12 +11,12 @@ from ._folder import RunFolder as RunFolder
 from ._library import Library as Library
 from ._library import descriptions as descriptions
 from ._library import locate as locate
+from ._portions import from_arrays as from_arrays
+from ._portions import to_arrays as to_arrays
 from ._progress import Progress as Progress
 from ._progress import duration as duration
 from ._setup import cache_folder as cache_folder
 from ._setup import set_up as set_up
-from ._stages import load_arrays as load_arrays
-from ._stages import save_arrays as save_arrays
 from ._summary import Stored as Stored
 from ._summary import compare as compare
 from ._summary import expand as expand

@@ -38,11 +38,11 @@ def cached(
     file = cache_file(kind, key, code=code)
     if file.is_file():
         try:
-            return _stages.load_arrays(file), True
+            return _stages.load(file), True
         except (OSError, ValueError, KeyError, EOFError):
             file.unlink(missing_ok=True)
     arrays = _stages.as_arrays(kind, compute())
-    _stages.save_arrays(file, arrays)
+    _stages.save(file, arrays)
     return arrays, False
 
 

@@ -164,11 +164,11 @@ class RunFolder:
         file = self.path / "stages" / f"{name}.npz"
         if file.is_file():
             self.log(f"stage {name}: read back")
-            return _stages.load_arrays(file)
+            return _stages.load(file)
         start = time.perf_counter()
         arrays = _stages.as_arrays(name, compute())
         seconds = time.perf_counter() - start
-        _stages.save_arrays(file, arrays)
+        _stages.save(file, arrays)
         (self.path / "stages" / f"{name}.part.npz").unlink(missing_ok=True)
         self._timings["stages"][name] = seconds
         self._write_timings()
@@ -203,7 +203,7 @@ class RunFolder:
         state = start()
         file = self.path / "stages" / f"{name}.part.npz"
         if file.is_file():
-            state = _portions.from_arrays(_stages.load_arrays(file), state)
+            state = _portions.from_arrays(_stages.load(file), state)
             self.log(f"stage {name}: goes on at {done(state)} of {total}")
         stored = time.perf_counter()
         with self.progress(name, total) as progress:
@@ -216,7 +216,7 @@ class RunFolder:
                 progress.advance(now - before)
                 before = now
                 if time.perf_counter() - stored > every and now < total:
-                    _stages.save_arrays(file, _portions.to_arrays(state))
+                    _stages.save(file, _portions.to_arrays(state))
                     stored = time.perf_counter()
         return state
 

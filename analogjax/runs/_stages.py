@@ -42,7 +42,7 @@ def as_arrays(stage: str, values: Any) -> dict[str, np.ndarray]:
     return arrays
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays as an `.npz` file, atomically."""
 
     def write(partial: Path) -> None:
@@ -55,7 +55,7 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     _atomic.write_with(path, write)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
+def load(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of an `.npz` file."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

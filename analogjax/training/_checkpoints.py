@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
+from ..runs import from_arrays, to_arrays
 
 
 class Checkpoints:
     """The latest states of one training in one folder."""
 
-    def __init__(self, folder: str | os.PathLike[str], identity: str):
+    def __init__(self, folder: str | os.PathLike[str], identity: Any):
         """Open or make the folder.
 
         Args:
@@ -35,11 +34,10 @@ class Checkpoints:
     def save(self, epoch: int, tree: Any, record: dict[str, Any]) -> None:
         """Keep the arrays of a tree and a record of plain values as the state after an epoch."""
         ocp = self._ocp
-        arrays = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
         self._manager.save(
             epoch,
             args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(arrays),
+                arrays=ocp.args.StandardSave(to_arrays(tree)),
                 record=ocp.args.JsonSave({"identity": self.identity, **record}),
             ),
         )
@@ -58,12 +56,10 @@ class Checkpoints:
                 f"Argument `checkpoints` must be a folder of this training, but {self.folder} "
                 "holds those of another configuration, data set or seed."
             )
-        leaves, structure = jax.tree.flatten(tree)
-        wanted = {f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
         stored = self._manager.restore(
-            latest, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted))
+            latest, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(to_arrays(tree)))
         )["arrays"]
-        return jax.tree.unflatten(structure, [stored[name] for name in sorted(wanted)]), record
+        return from_arrays(stored, tree), record
 
     def close(self) -> None:
         """Finish what is being written."""

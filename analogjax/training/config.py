@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._checks import check_between, check_choice, check_not_negative, check_positive
+from .._checks import check_between, check_choice, check_not_negative, check_positive, check_whole
 
 
 @dataclass
@@ -48,15 +48,15 @@ class TrainingConfig:
             ValueError: If one is out of range.
         """
         for name in ("epochs", "batch"):
-            check_between(name, getattr(self, name), 1, 1e9)
+            check_whole(name, getattr(self, name))
         check_choice("optimiser", self.optimiser, ("adamw", "sgd"))
         check_positive("learning_rate", self.learning_rate)
-        check_between("momentum", self.momentum, 0, 1)
-        check_between("warmup", self.warmup, 0, self.epochs, "epochs")
+        check_between("momentum", self.momentum, 0.0, 1.0)
+        check_between("warmup", self.warmup, 0.0, float(self.epochs), "epochs")
         check_not_negative("weight_decay", self.weight_decay)
-        check_between("label_smoothing", self.label_smoothing, 0, 1)
-        check_not_negative("shift", self.shift, "pixels")
+        check_between("label_smoothing", self.label_smoothing, 0.0, 1.0)
+        check_whole("shift", self.shift, 0)
         if self.clip_sigma is not None:
             check_positive("clip_sigma", self.clip_sigma)
         if self.patience is not None:
-            check_between("patience", self.patience, 1, 1e9, "epochs")
+            check_whole("patience", self.patience)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -107,20 +106,20 @@ def train(
     return run.result()
 
 
-def identity(network: NetworkConfig, dataset: Dataset, config: TrainingConfig, seed: int) -> str:
-    """Return sixteen hexadecimal digits of everything that trained weights depend on."""
+def identity(
+    network: NetworkConfig, dataset: Dataset, config: TrainingConfig, seed: int
+) -> dict[str, Any]:
+    """Return everything that the trained weights depend on, as plain values."""
     described = {
         "network": dataclasses.asdict(network),
         "training": dataclasses.asdict(config),
         "data": [dataset.name, dataset.fingerprint],
         "seed": seed,
-        # Another processor or compiler sums in another order, which changes the last digits.
+        # Another compiler or processor sums in another order, which changes the last digits.
         "jax": [jax.__version__, jax.default_backend()],
-        # To be raised whenever the code above changes the weights.
-        "revision": 1,
     }
-    text = json.dumps(described, sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    # Through JSON, so that a list of YAML and a tuple of Python are the same.
+    return json.loads(json.dumps(described, default=list))
 
 
 def check_data(dataset: Dataset, config: TrainingConfig) -> None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from .._checks import check_between
+from .._checks import check_whole
 from .._types import Array
 from ..data import Split, check_images, check_labels, to_float
 
@@ -30,7 +30,7 @@ def logits(model: nnx.Module, x: Array | np.ndarray, *, batch: int = 1000) -> np
         ValueError: If there are no inputs, they have another shape than the model's, or `batch` is
             below 1.
     """
-    check_between("batch", batch, 1, 1e9)
+    check_whole("batch", batch)
     x = np.asarray(x)
     check_images(x, getattr(model, "input_shape", x.shape[1:]))
     n = x.shape[0]
