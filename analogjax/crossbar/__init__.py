@@ -6,9 +6,14 @@ from .chip import assign_levels as assign_levels
 from .chip import chip_conductance as chip_conductance
 from .chip import chip_fractions as chip_fractions
 from .chip import chip_weights as chip_weights
+from .chip import ideal_weights as ideal_weights
 from .chip import layer_key as layer_key
 from .chip import program as program
 from .chip import write as write
+from .cost import LevelCost as LevelCost
+from .cost import ProgrammingCost as ProgrammingCost
+from .cost import layer_cost as layer_cost
+from .cost import programming_cost as programming_cost
 from .hardware import DeviceStatistics as DeviceStatistics
 from .hardware import Hardware as Hardware
 from .hardware import check_bits as check_bits

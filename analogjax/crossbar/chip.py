@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +17,7 @@ from .mapping import (
     WeightMapping,
     conductance_fraction,
     fractions_to_weights,
+    quantise,
     weight_scale,
     weights_to_levels,
 )
@@ -25,8 +27,7 @@ class Chip(eqx.Module):
     """The devices of one layer after programming. A pytree of arrays.
 
     Attributes:
-        levels: Level of each device, ascending in the space of the levels; the devices of a weight
-            along the first axis.
+        levels: Level of each device, 0 at `r_high`; the devices of a weight along the first axis.
         drawn: What is random about each device (lifetime: frozen).
         scale: Full scale of the weights, as `analogjax.crossbar.weight_scale` returns it.
         n_levels: Levels per device.
@@ -77,6 +78,8 @@ def write(
     )
 
 
+# Compiled, so that a network in eager mode costs one compilation per layer shape and not fifty.
+@partial(jax.jit, static_argnames="mapping")
 def program(
     weights: Float[Array, "*shape"],
     device: DeviceStatistics,
@@ -115,12 +118,26 @@ def chip_conductance(
     return g_min + (g_max - g_min) * chip_fractions(chip, device, mapping=mapping)
 
 
+@partial(jax.jit, static_argnames="mapping")
 def chip_weights(
     chip: Chip, device: DeviceStatistics, *, mapping: WeightMapping
 ) -> Float[Array, "*shape"]:
     """Return the weights that the chip multiplies with now."""
     fractions = chip_fractions(chip, device, mapping=mapping)
     return fractions_to_weights(fractions, chip.scale, mapping=mapping)
+
+
+@partial(jax.jit, static_argnames="mapping")
+def ideal_weights(
+    weights: Float[Array, "*shape"],
+    device: DeviceStatistics,
+    *,
+    n_levels: Any,
+    mapping: WeightMapping,
+) -> Float[Array, "*shape"]:
+    """Return the weights as devices without write error hold them. Arguments as `program`."""
+    options = {"n_levels": n_levels, "ratio": device.ratio, "mapping": mapping}
+    return quantise(weights, weight_scale(weights, **options), **options)
 
 
 def age(chip: Chip, t: ScalarLike) -> Chip:

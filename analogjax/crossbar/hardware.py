@@ -10,7 +10,7 @@ import numpy as np
 
 from .._checks import check_choice, check_positive, is_traced
 from .._types import Scalar, ScalarLike
-from .level_errors import LevelErrors
+from .level_errors import LevelErrors, check_window
 from .mapping import WeightMapping, level_count
 from .write_error import (
     FLOAT,
@@ -58,11 +58,8 @@ class DeviceStatistics(eqx.Module):
         """
         check_positive("r_low", r_low, "ohm")
         check_positive("r_high", r_high, "ohm")
-        if not (is_traced(r_low) or is_traced(r_high)) and not float(r_low) < float(r_high):
-            raise ValueError(
-                f"Argument `r_high` must be above `r_low` ({float(r_low):g} ohm), "
-                f"but is {float(r_high):g}."
-            )
+        if not (is_traced(r_low) or is_traced(r_high)):
+            check_window(float(r_low), float(r_high))
         self.r_low, self.r_high = jnp.asarray(r_low, FLOAT), jnp.asarray(r_high, FLOAT)
         self.write_error = NoError() if write_error is None else write_error
         theirs = self.write_error.device

@@ -17,12 +17,13 @@ class LevelErrors(eqx.Module):
 
     Attributes:
         errors: Error of each reading, as a fraction of the window in the space of the levels,
-            (times, repeats, levels); levels ascend in that space, the first time is the writing.
+            (times, repeats, levels); levels from `r_high` to `r_low`, first the writing itself.
         times: Times after writing [s], the first one 0.
         r_low: Lowest resistance of the window [ohm].
         r_high: Highest resistance of the window [ohm].
         space: ``"R"`` or ``"G"``.
         device: Which device was written; empty if unknown.
+        left_out: How many repeats were left out because they did not reach every level.
     """
 
     errors: Float[np.ndarray, "times repeats levels"]
@@ -31,95 +32,69 @@ class LevelErrors(eqx.Module):
     r_high: float
     space: str
     device: str
+    left_out: int
 
     def __init__(
         self,
+        errors: Any,
         *,
-        target: Any,
-        achieved: Any,
         r_low: Any,
         r_high: Any,
         space: str,
-        delays: Any = (),
-        reread: Any = None,
+        times: Any = (0.0,),
         device: str = "",
     ):
-        """Take resistances as a level table holds them.
+        """Take errors as fractions of the window.
 
         Args:
-            target: Target of each level [ohm], (levels,); equally spaced in its space from end to
-                end of the window, in either order.
-            achieved: Resistances after writing [ohm], (repeats, levels).
+            errors: Errors, positive towards `r_low`, (times, repeats, levels). A repeat with a
+                value that is not finite was not finished and is left out.
             r_low: Lowest resistance of the window [ohm].
             r_high: Highest resistance of the window [ohm].
             space: ``"R"`` or ``"G"``.
-            delays: Times of the later readings [s], ascending, (delays,).
-            reread: Their resistances [ohm], (delays, repeats, levels).
+            times: Times after writing [s], ascending from 0.
             device: Which device was written.
 
         Raises:
-            ValueError: Shapes that do not fit, a window or times that are no such, or targets that
-                are not equally spaced over the window.
+            ValueError: Shapes that do not fit, a window or times that are no such, fewer than two
+                levels, or no finished repeat.
         """
         check_choice("space", space, ("R", "G"))
-        check_positive("target", target, "ohm")
-        check_positive("achieved", achieved, "ohm")
-        target, achieved = np.asarray(target, float), np.asarray(achieved, float)
-        times = np.concatenate([[0.0], np.asarray(delays, float).reshape(-1)])
-        check_shape("target", target, (None,))
-        check_shape("achieved", achieved, (None, target.size))
-        readings = achieved[None]
-        if times.size > 1:
-            if np.any(np.diff(times) <= 0):
-                raise ValueError(
-                    f"Argument `delays` must be above 0 s and ascending, but is {times[1:]}."
-                )
-            check_shape("reread", reread, (times.size - 1, *achieved.shape))
-            readings = np.concatenate([readings, np.asarray(reread, float)])
+        check_positive("r_low", r_low, "ohm")
+        check_positive("r_high", r_high, "ohm")
         self.r_low, self.r_high = float(r_low), float(r_high)
-        if not 0 < self.r_low < self.r_high:
+        check_window(self.r_low, self.r_high)
+        self.times = np.asarray(times, float)
+        check_times(self.times)
+        errors = np.asarray(errors, float)
+        check_shape("errors", errors, (self.times.size, None, None))
+        if errors.shape[2] < 2:
             raise ValueError(
-                f"Argument `r_low` must be above 0 ohm and below `r_high`, but they are "
-                f"{self.r_low:g} and {self.r_high:g}."
+                f"Argument `errors` must be of 2 levels or more, but is of {errors.shape[2]}."
             )
-        position = self._position(target, space)
-        order = np.argsort(position)
-        even = np.linspace(0.0, 1.0, target.size)
-        if target.size < 2 or np.max(np.abs(position[order] - even)) > 1e-6:
+        finished = np.isfinite(errors).all(axis=(0, 2))
+        if not finished.any():
             raise ValueError(
-                "Argument `target` must be two or more levels, equally spaced over the window "
-                f"in the space {space}, but is {target.size} level(s) that are not."
+                "Argument `errors` must hold a repeat that reached every level, but holds none "
+                f"in {finished.size}."
             )
-        self.errors = (self._position(readings, space) - position)[:, :, order]
-        self.times = times
+        self.errors = errors[:, finished]
+        self.left_out = int(np.sum(~finished))
         self.space = space
         self.device = device
 
-    def _position(self, resistance: np.ndarray, space: str) -> np.ndarray:
-        """Return resistances as fractions of the window."""
-        if space == "R":
-            return (resistance - self.r_low) / (self.r_high - self.r_low)
-        g_min, g_max = 1 / self.r_high, 1 / self.r_low
-        return (1 / resistance - g_min) / (g_max - g_min)
-
     @classmethod
     def from_table(cls, table: Any) -> LevelErrors:
-        """Take the errors of a level table (or of errors already taken).
-
-        Args:
-            table: An object with the attributes of `analogjax.programming.LevelTable`: `target`,
-                `achieved`, `r_low`, `r_high`, `space`, `delays`, `reread` and `device`.
-        """
+        """Take the errors of an `analogjax.programming.LevelTable` (or of errors already taken)."""
         if isinstance(table, cls):
             return table
+        readings = np.concatenate([table.achieved[None], table.reread])
         return cls(
-            target=table.target,
-            achieved=table.achieved,
+            table.coordinate(readings) - np.linspace(0.0, 1.0, table.n_levels),
             r_low=table.r_low,
             r_high=table.r_high,
             space=table.space,
-            delays=table.delays,
-            reread=table.reread,
+            times=np.concatenate([[0.0], table.delays]),
             device=table.device,
         )
 
@@ -153,6 +128,20 @@ class LevelErrors(eqx.Module):
             )
         unbiased = self.repeats / (self.repeats - 1)
         return np.sqrt(np.mean(self.random**2, axis=(1, 2)) * unbiased)
+
+
+def check_window(r_low: float, r_high: float) -> None:
+    """Raise unless the resistances [ohm] are a window."""
+    if not r_low < r_high:
+        raise ValueError(
+            f"Argument `r_high` must be above `r_low` ({r_low:g} ohm), but is {r_high:g}."
+        )
+
+
+def check_times(times: np.ndarray) -> None:
+    """Raise unless the times [s] ascend from 0."""
+    if times.ndim != 1 or not times.size or times[0] != 0 or np.any(np.diff(times) <= 0):
+        raise ValueError(f"Argument `times` must ascend from 0 s, but is {times}.")
 
 
 def check_same_device(tables: list[LevelErrors]) -> None:

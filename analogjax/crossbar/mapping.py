@@ -1,18 +1,19 @@
 """From a weight to the levels of its devices, and back.
 
-A device has a window of resistances, `r_low` to `r_high`, and `n` levels in it, equally spaced
-either in resistance or in conductance. Everything here speaks of two fractions of that window:
+A device has a window of resistances, `r_high` to `r_low`, and `n` levels in it, equally spaced
+either in resistance or in conductance; level 0 is `r_high`, as in a level table. Everything here
+speaks of two fractions of that window:
 
-* the *position* ``u`` in the space of the levels, ``u_k = k / (n - 1)``: of ``R`` from `r_low` up,
-  or of ``G`` from ``g_min = 1 / r_high`` up;
+* the *position* ``u`` in the space of the levels, 0 at `r_high` and 1 at `r_low`; the levels are at
+  ``u_k = k / (n - 1)``;
 * the *conductance fraction* ``g = (G - g_min) / (g_max - g_min)``, which is what multiplies.
 
 In the space G they are the same. In the space R, with ``r = r_high / r_low``,
 
-    g = (1 - u) / (1 + (r - 1) u),
+    g = u / (r - (r - 1) u),    u = r g / (1 + (r - 1) g),
 
-which is its own inverse and bends away from the straight line ``1 - u`` by at most
-``(sqrt(r) - 1) / (sqrt(r) + 1)`` of full scale, at ``R = sqrt(r_low r_high)``.
+which bends away from the straight line ``g = u`` by at most ``(sqrt(r) - 1) / (sqrt(r) + 1)`` of
+full scale, at ``R = sqrt(r_low r_high)``.
 
 Every function is pure and takes a traced number of levels, so that all bit depths share one
 compilation.
@@ -123,9 +124,9 @@ def conductance_fraction(
     """
     r = jnp.asarray(ratio, position.dtype)
     if space == "R":
-        # R / r_low from 1/2 to 2 r, as a position.
-        u = jnp.clip(position, -0.5 / (r - 1), (2 * r - 1) / (r - 1))
-        return (1 - u) / (1 + (r - 1) * u)
+        # R / r_low from 2 r to 1/2, as a position.
+        u = jnp.clip(position, -r / (r - 1), (r - 0.5) / (r - 1))
+        return u / (r - (r - 1) * u)
     # G / g_min from 1/2 to 2 r.
     return jnp.clip(position, -0.5 / (r - 1), (2 * r - 1) / (r - 1))
 
@@ -139,17 +140,16 @@ def _nearest_level(
 ) -> Float[Array, "*shape"]:
     """Return the index (as a real number) of the level for a conductance fraction in [0, 1]."""
     last = jnp.asarray(n_levels, fraction.dtype) - 1
-    if mapping.space == "G":
+    if mapping.space == "G" or mapping.assign == "index":
         return jnp.round(fraction * last)
-    if mapping.assign == "index":
-        return jnp.round((1 - fraction) * last)
     r = jnp.asarray(ratio, fraction.dtype)
     # The fraction lies between two levels; where they meet is the mean of their conductances, not
     # of their resistances.
-    below = jnp.clip(jnp.floor((1 - fraction) / (1 + (r - 1) * fraction) * last), 0, last - 1)
+    position = r * fraction / (1 + (r - 1) * fraction)
+    below = jnp.clip(jnp.floor(position * last), 0, last - 1)
     first = conductance_fraction(below / last, ratio=ratio, space="R")
     second = conductance_fraction((below + 1) / last, ratio=ratio, space="R")
-    return jnp.where(fraction > (first + second) / 2, below, below + 1)
+    return jnp.where(fraction < (first + second) / 2, below, below + 1)
 
 
 def _fractions(signed: Float[Array, "*shape"], mapping: WeightMapping) -> Float[Array, "d *shape"]:
@@ -177,9 +177,8 @@ def weights_to_levels(
         mapping: The map.
 
     Returns:
-        Indices 0 to ``n - 1``, ascending in the space of the levels (0 is `r_low` in the space R
-        and ``g_min`` in the space G), with a leading axis of the devices of a weight (two for a
-        pair: plus and minus, or one).
+        Indices 0 (`r_high`) to ``n - 1`` (`r_low`), with a leading axis of the devices of a weight
+        (two for a pair: plus and minus, or one).
     """
     fractions = _fractions(jnp.clip(weights / scale, -1, 1), mapping)
     levels = _nearest_level(fractions, n_levels=n_levels, ratio=ratio, mapping=mapping)
@@ -197,7 +196,7 @@ def levels_to_conductance(
     """Return the conductance [S] of devices at these levels without error.
 
     Args:
-        levels: Indices, ascending in the space of the levels.
+        levels: Indices, 0 at `r_high`.
         n_levels: Levels per device; may be traced.
         r_low: Lowest resistance [ohm].
         r_high: Highest resistance [ohm].
@@ -207,9 +206,8 @@ def levels_to_conductance(
     dtype = jnp.result_type(float)
     r_low, r_high = jnp.asarray(r_low, dtype), jnp.asarray(r_high, dtype)
     position = levels.astype(dtype) / (jnp.asarray(n_levels, dtype) - 1)
-    if space == "R":
-        return 1 / (r_low + (r_high - r_low) * position)
-    return 1 / r_high + (1 / r_low - 1 / r_high) * position
+    fraction = conductance_fraction(position, ratio=r_high / r_low, space=space)
+    return 1 / r_high + (1 / r_low - 1 / r_high) * fraction
 
 
 def conductance_to_weights(

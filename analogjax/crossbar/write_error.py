@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative, is_traced
-from .._types import Array, Float, Int, ScalarLike
-from .level_errors import LevelErrors, check_same_device, time_weights
+from .._types import Array, Float, ScalarLike
+from .level_errors import LevelErrors, check_same_device, check_times, time_weights
 
 # Networks compute in float32, and the errors of devices are part of them.
 FLOAT = jnp.float32
@@ -123,7 +123,9 @@ class _ScaledError(AbstractWriteError):
         device: str = "",
     ):
         check_not_negative("std", std)
-        self.times = jnp.atleast_1d(jnp.asarray(times, FLOAT))
+        times = np.atleast_1d(np.asarray(times, float))
+        check_times(times)
+        self.times = jnp.asarray(times, FLOAT)
         self.std = jnp.broadcast_to(jnp.asarray(std, FLOAT), self.times.shape)
         self.mean = jnp.broadcast_to(jnp.asarray(mean, FLOAT), self.times.shape)
         self.space = space
@@ -247,11 +249,11 @@ class EmpiricalError(AbstractWriteError):
 
     bow: Float[Array, "tables times levels"]
     random: Float[Array, "tables times repeats levels"]
-    n_levels: Int[Array, " tables"]
-    repeats: Int[Array, " tables"]
     times: Float[Array, " times"]
+    # Static, because a gradient by the statistics of devices must find no integers among them.
+    n_levels: tuple[int, ...] = eqx.field(static=True)
+    repeats: tuple[int, ...] = eqx.field(static=True)
     neighbours: int = eqx.field(static=True)
-    largest_table: int = eqx.field(static=True)
     space: str = eqx.field(static=True)
     device: str = eqx.field(static=True)
 
@@ -287,18 +289,17 @@ class EmpiricalError(AbstractWriteError):
                 random = random * (table.random_std / _rms(random))[:, None, None]
             randoms[k, :, : table.repeats, : table.n_levels] = random
         self.bow, self.random = jnp.asarray(means, FLOAT), jnp.asarray(randoms, FLOAT)
-        self.n_levels = jnp.asarray([t.n_levels for t in taken], jnp.int32)
-        self.repeats = jnp.asarray([t.repeats for t in taken], jnp.int32)
+        self.n_levels = tuple(t.n_levels for t in taken)
+        self.repeats = tuple(t.repeats for t in taken)
         self.times = jnp.asarray(taken[0].times, FLOAT)
         self.neighbours = neighbours
-        self.largest_table = levels
         self.space = taken[0].space
         self.device = taken[0].device
 
     @property
     def largest(self) -> int | None:
         """The most levels per device that the errors speak for."""
-        return self.largest_table
+        return max(self.n_levels)
 
     @classmethod
     def from_table(cls, table: Any, *, bow: bool = True, neighbours: int = 5) -> EmpiricalError:
@@ -318,9 +319,10 @@ class EmpiricalError(AbstractWriteError):
         t: ScalarLike = 0.0,
     ) -> Float[Array, "*shape"]:
         """Return the error of the device's own repeat and neighbour at this time."""
-        n_levels = jnp.asarray(n_levels, jnp.int32)
-        which = jnp.minimum(jnp.sum(self.n_levels < n_levels), self.n_levels.shape[0] - 1)
-        levels, repeats = self.n_levels[which], self.repeats[which]
+        tables = jnp.asarray(self.n_levels, jnp.int32)
+        smaller = jnp.sum(tables < jnp.asarray(n_levels, jnp.int32))
+        which = jnp.minimum(smaller, len(self.n_levels) - 1)
+        levels, repeats = tables[which], jnp.asarray(self.repeats, jnp.int32)[which]
         weights = time_weights(self.times, t)
         bow = jnp.tensordot(weights, self.bow[which], 1)
         random = jnp.tensordot(weights, self.random[which], 1)

@@ -24,10 +24,9 @@ from ..crossbar import (
     WeightMapping,
     age,
     chip_weights,
+    ideal_weights,
     layer_key,
     program,
-    quantise,
-    weight_scale,
 )
 from .variables import ChipState, DeviceParam
 
@@ -69,8 +68,7 @@ class _AnalogLayer(nnx.Module):
         if chip is not None:
             return chip_weights(chip, device, mapping=self.mapping)
         kernel = self.kernel[...].astype(jnp.float32)
-        options = {"n_levels": self.n_levels, "ratio": device.ratio, "mapping": self.mapping}
-        return quantise(kernel, weight_scale(kernel, **options), **options)
+        return ideal_weights(kernel, device, n_levels=self.n_levels, mapping=self.mapping)
 
     def _apply(self, digital: type, inputs: Array, **options: Any) -> Array:
         # The digital layer's own forward pass, on the same attributes with another kernel: nothing

@@ -28,7 +28,7 @@ from ..data import to_float
 from .analog import analog_layers, convert_to_analog, layer_name
 
 
-def chip_keys(key: PRNGKeyArray, chips: int) -> PRNGKeyArray:
+def chip_keys(key: PRNGKeyArray, chips: int) -> Array:
     """Return the key of each chip: ``program_analog_weights(analog, key=chip_keys(key, n)[i])``."""
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(chips))
 
@@ -121,7 +121,7 @@ def _correct(
     x: Array,
     y: Int[Array, "batches batch"],
     n_levels: Int[Array, " bits"],
-    keys: PRNGKeyArray,
+    keys: Array,
     t: Float[Array, ""],
     *,
     mapping: WeightMapping,

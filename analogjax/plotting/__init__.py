@@ -1,5 +1,7 @@
 """Figures: one style, maps of a film, bars, animations. matplotlib loads lazily."""
 
+from .accuracy import accuracy_against_bits as accuracy_against_bits
+from .accuracy import accuracy_against_delay as accuracy_against_delay
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
 from .levels import against_delay as against_delay
