@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from . import runs as runs
     from . import simulation as simulation
     from . import stimuli as stimuli
+    from . import training as training
     from .simulation import simulate as simulate
 
 try:
@@ -36,6 +37,7 @@ _SUBPACKAGES = (
     "runs",
     "simulation",
     "stimuli",
+    "training",
 )
 
 

@@ -8,3 +8,4 @@ from ._images import check_labels as check_labels
 from ._images import to_float as to_float
 from ._load import NAMES as NAMES
 from ._load import load as load
+from .config import DataConfig as DataConfig

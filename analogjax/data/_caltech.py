@@ -58,7 +58,8 @@ def read(source: Path, size: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ..
     """
     cache = cache_folder() / "decoded" / f"caltech101-{size}-{_key(source)}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        with np.load(cache) as kept:
+        # Opened here, because np.load leaves a damaged file open.
+        with cache.open("rb") as file, np.load(file) as kept:
             return kept["x"], kept["y"], tuple(kept["classes"].tolist())
     x, y, classes = _decode(source, size)
     # A full or read-only disk costs time at the next start, nothing else.

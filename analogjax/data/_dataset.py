@@ -51,5 +51,5 @@ class Dataset:
         digest = hashlib.sha256("\0".join(self.classes).encode())
         for array in (*self.train, *self.validation, *self.test):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]

@@ -59,11 +59,12 @@ def augment(
     n, height, width, channels = x.shape
     side = min(height, width)
     padding = side // 8 if padding is None else padding
-    check_between("padding", padding, 0, side - 1, "pixels")
+    check_between("padding", padding, 0.0, float(side - 1), "pixels")
     flip_key, shift_key = jax.random.split(key)
     if flip:
-        mirrored = jax.random.bernoulli(flip_key, jnp.float32(0.5), (n, 1, 1, 1))
-        x = jnp.where(mirrored, x[:, :, ::-1], x)
+        # A bit, since `bernoulli` passes through scalars of float64 where these are enabled.
+        bits = jax.random.bits(flip_key, (n, 1, 1, 1), jnp.uint8)
+        x = jnp.where(bits < 128, x[:, :, ::-1], x)
     room = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     shift = jax.random.randint(shift_key, (n, 2), 0, 2 * padding + 1, dtype=jnp.int32)
 
@@ -88,7 +89,7 @@ def check_labels(y: Array | np.ndarray, classes: int | Sequence[str]) -> Array |
     if not np.issubdtype(y.dtype, np.integer):
         raise ValueError(f"Argument `y` must hold integers, but holds {y.dtype}.")
     count = classes if isinstance(classes, int) else len(classes)
-    return check_between("y", y, 0, count - 1)
+    return check_between("y", y, 0.0, float(count - 1))
 
 
 def check_images(

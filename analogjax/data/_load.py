@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from .._checks import check_between, check_choice
+from .._checks import check_between, check_choice, check_whole
 from . import _caltech, _embedded
 from ._dataset import Dataset, Split
 from ._idx import read_images_and_labels
@@ -91,7 +91,7 @@ def load(
     name: str,
     *,
     image_size: int | None = None,
-    validation: float = 0.1,
+    validation: float | int = 0.1,
     seed: int = 0,
     folder: str | os.PathLike[str] | None = None,
 ) -> Dataset:
@@ -129,9 +129,8 @@ def load(
     size = _image_size(name, image_size)
     if isinstance(validation, bool) or not isinstance(validation, numbers.Real):
         raise ValueError(f"Argument `validation` must be a number, but is {validation!r}.")
-    check_between("validation", validation, 0, 0.5)
-    _check_whole("seed", seed)
-    check_between("seed", seed, 0, 2**32 - 1)
+    check_between("validation", validation, 0.0, 0.5)
+    check_whole("seed", seed, 0, 2**32 - 1)
 
     test = None
     if name in _IDX:
@@ -159,9 +158,7 @@ def _image_size(name: str, image_size: int | None) -> int:
     """Return height and width, or 0 for what is no image."""
     if name == "caltech101":
         size = _CALTECH_SIDE if image_size is None else image_size
-        _check_whole("image_size", size)
-        if size < 8:
-            raise ValueError(f"Argument `image_size` must be at least 8 pixels, but is {size}.")
+        check_whole("image_size", size, 8, 2**15)
         return size
     side = _SIDES.get(name, 0)
     if image_size is not None and image_size != side:
@@ -170,8 +167,3 @@ def _image_size(name: str, image_size: int | None) -> int:
             f"Argument `image_size` must be {only} for {name!r}, but is {image_size!r}."
         )
     return side
-
-
-def _check_whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ValueError(f"Argument `{name}` must be a whole number, but is {value!r}.")

@@ -1,4 +1,4 @@
-"""Where files come from, in this order: `$ANALOGJAX_DATA`, the user's cache, the official source."""
+"""Where files are looked for: `$ANALOGJAX_DATA`, the user's cache, then the official source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runs import UsageError, cache_folder
 from ..runs._progress import ProgressDisplay
 
 VARIABLE = "ANALOGJAX_DATA"
-"""Environment variable that names the folder of data sets; a relative one counts from here."""
+"""Environment variable that names the folder of data sets (or its path from where one stands)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,15 +15,15 @@ from .lenet import LeNet5
 from .mlp import MLP
 from .resnet import ResNet18, ResNet34
 
-_BUILDERS: dict[str, Callable[..., nnx.Module]] = {
-    "mlp": MLP,
-    "lenet5": LeNet5,
-    "lenet5_5x5": partial(LeNet5, variant="80k_5x5"),
-    "lenet5_classic": partial(LeNet5, variant="classic"),
-    "resnet18": ResNet18,
-    "resnet34": ResNet34,
+_MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "mlp": (MLP, {}),
+    "lenet5": (LeNet5, {}),
+    "lenet5_5x5": (LeNet5, {"variant": "80k_5x5"}),
+    "lenet5_classic": (LeNet5, {"variant": "classic"}),
+    "resnet18": (ResNet18, {}),
+    "resnet34": (ResNet34, {}),
 }
-NAMES = tuple(_BUILDERS)
+NAMES = tuple(_MODELS)
 """Names that `build` knows."""
 
 
@@ -43,10 +43,15 @@ def build(
         The model: takes (batch, *input_shape), returns logits (batch, classes), all float32.
 
     Raises:
-        ValueError: If the name is unknown, or the model refuses a size.
+        ValueError: If the name or an option is unknown, or the model refuses a size.
     """
-    check_choice("name", name, NAMES)
-    return _BUILDERS[name](input_shape=input_shape, classes=classes, rngs=rngs, **options)
+    check_choice("name", name, _MODELS)
+    model, fixed = _MODELS[name]
+    given = {"self", "input_shape", "classes", "rngs", *fixed}
+    known = sorted(set(inspect.signature(model.__init__).parameters) - given)
+    for option in options:
+        check_choice("options", option, known)
+    return model(input_shape=input_shape, classes=classes, rngs=rngs, **fixed, **options)
 
 
 def parameter_count(model: nnx.Module) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from flax import nnx
 
-from .._checks import check_choice
-from .._types import Array, Float
-from ._layers import as_input, check_input_shape, check_sizes, linear, relu_conv, relu_linear
+from .._checks import check_choice, check_whole
+from .._types import Images, Logits
+from ._layers import (
+    as_input,
+    check_input_shape,
+    linear,
+    max_pool,
+    relu_conv,
+    relu_linear,
+    small_conv,
+)
 
 
 class _Variant(NamedTuple):
@@ -61,7 +70,7 @@ class LeNet5(nnx.Module):
             ValueError: If the variant is unknown or the images are too small for it.
         """
         check_choice("variant", variant, _VARIANTS)
-        check_sizes(classes=classes)
+        check_whole("classes", classes)
         self.input_shape = check_input_shape(input_shape, images=True)
         kernel, padding, widths = _VARIANTS[variant]
         height, width, channels = self.input_shape
@@ -74,19 +83,17 @@ class LeNet5(nnx.Module):
             )
         self.convolutions = nnx.List(
             [
-                relu_conv(a, b, (kernel, kernel), padding=p, rngs=rngs)
+                (small_conv if kernel == 3 else relu_conv)(
+                    a, b, (kernel, kernel), padding=p, rngs=rngs
+                )
                 for a, b, p in zip((channels, *maps), maps, padding, strict=False)
             ]
         )
         sizes = (height * width * maps[-1], *widths)
-        self.hidden = nnx.List(
-            [relu_linear(a, b, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
-        )
+        self.hidden = nnx.List([relu_linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
         self.head = linear(sizes[-1], classes, rngs=rngs)
 
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Images) -> Logits:
         """Return the logits (batch, classes), float32.
 
         Args:
@@ -97,7 +104,7 @@ class LeNet5(nnx.Module):
         """
         x = as_input(x, self.input_shape)
         for layer in self.convolutions:
-            x = nnx.max_pool(nnx.relu(layer(x)), (2, 2), strides=(2, 2))
+            x = nnx.relu(max_pool(layer(x)))
         x = x.reshape(x.shape[0], -1)
         for layer in self.hidden:
             x = nnx.relu(layer(x))

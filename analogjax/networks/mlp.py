@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from flax import nnx
 
-from .._types import Array, Float
-from ._layers import as_input, check_input_shape, check_sizes, flat_size, linear, relu_linear
+from .._checks import check_whole
+from .._types import Inputs, Logits
+from ._layers import as_input, check_input_shape, flat_size, linear, relu_linear
 
 
 class MLP(nnx.Module):
@@ -40,15 +42,13 @@ class MLP(nnx.Module):
         self.input_shape = check_input_shape(input_shape, images=False)
         widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         for width in widths:
-            check_sizes(hidden=width)
-        check_sizes(classes=classes)
+            check_whole("hidden", width)
+        check_whole("classes", classes)
         sizes = (flat_size(self.input_shape), *widths)
-        self.hidden = nnx.List(
-            [relu_linear(a, b, rngs=rngs) for a, b in zip(sizes, sizes[1:], strict=False)]
-        )
+        self.hidden = nnx.List([relu_linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
         self.head = linear(sizes[-1], classes, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Inputs) -> Logits:
         """Return the logits (batch, classes), float32.
 
         Args:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import nnx
 
-from .._checks import check_choice
-from .._types import Array, Float
-from ._layers import as_input, batch_norm, check_input_shape, check_sizes, linear, relu_conv
+from .._checks import check_choice, check_whole
+from .._types import Array, Images, Logits
+from ._layers import as_input, batch_norm, check_input_shape, linear, relu_conv
 
 _WIDTHS = (64, 128, 256, 512)
 # Padded by numbers, as PyTorch does, not "SAME", which at stride 2 pads one side only: weights
@@ -44,8 +44,8 @@ class BasicBlock(nnx.Module):
             )
             self.shortcut_norm = batch_norm(outputs, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
-        """Return the block's output, float32."""
+    def __call__(self, x: Images) -> Array:
+        """Return the block's output (batch, height / stride, width / stride, outputs), float32."""
         y = nnx.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
         past = self.shortcut_norm(self.shortcut(x)) if self.projects else x
@@ -82,7 +82,7 @@ class ResNet(nnx.Module):
             ValueError: If the stem is unknown or a size is below 1.
         """
         check_choice("stem", stem, ("standard", "small"))
-        check_sizes(classes=classes)
+        check_whole("classes", classes)
         self.input_shape = check_input_shape(input_shape, images=True)
         self.small = stem == "small"
         kernel, stride, padding = (3, 1, _ONE) if self.small else (7, 2, _THREE)
@@ -106,9 +106,7 @@ class ResNet(nnx.Module):
         self.blocks = nnx.List(groups)
         self.head = linear(before, classes, rngs=rngs)
 
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch classes"]:
+    def __call__(self, x: Images) -> Logits:
         """Return the logits (batch, classes), float32.
 
         Args:
@@ -120,7 +118,7 @@ class ResNet(nnx.Module):
         x = as_input(x, self.input_shape)
         x = nnx.relu(self.norm(self.conv(x)))
         if not self.small:
-            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=_ONE)
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=_ONE)  # pyright: ignore[reportArgumentType]
         for block in self.blocks:
             x = block(x)
         return self.head(jnp.mean(x, axis=(1, 2)))
@@ -129,14 +127,32 @@ class ResNet(nnx.Module):
 class ResNet18(ResNet):
     """ResNet with 2, 2, 2 and 2 blocks (11,228,325 parameters at 101 classes)."""
 
-    def __init__(self, *, rngs: nnx.Rngs, **options):
-        """Draw the weights; `options` are those of `ResNet`."""
-        super().__init__((2, 2, 2, 2), rngs=rngs, **options)
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] = (64, 64, 3),
+        classes: int = 101,
+        stem: str = "standard",
+        rngs: nnx.Rngs,
+    ):
+        """Draw the weights; the arguments are those of `ResNet`."""
+        super().__init__(
+            (2, 2, 2, 2), input_shape=input_shape, classes=classes, stem=stem, rngs=rngs
+        )
 
 
 class ResNet34(ResNet):
     """ResNet with 3, 4, 6 and 3 blocks (21,336,485 parameters at 101 classes)."""
 
-    def __init__(self, *, rngs: nnx.Rngs, **options):
-        """Draw the weights; `options` are those of `ResNet`."""
-        super().__init__((3, 4, 6, 3), rngs=rngs, **options)
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] = (64, 64, 3),
+        classes: int = 101,
+        stem: str = "standard",
+        rngs: nnx.Rngs,
+    ):
+        """Draw the weights; the arguments are those of `ResNet`."""
+        super().__init__(
+            (3, 4, 6, 3), input_shape=input_shape, classes=classes, stem=stem, rngs=rngs
+        )

@@ -1,5 +1,9 @@
 """Programming: levels by write-verify, their statistics, figures of merit of a pulse response."""
 
+from .config import ControllerConfig as ControllerConfig
+from .config import NoiseConfig as NoiseConfig
+from .config import ProgrammingConfig as ProgrammingConfig
+from .config import level_tables as level_tables
 from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
@@ -17,5 +21,14 @@ from .program import DELAYS as DELAYS
 from .program import Programmer as Programmer
 from .program import make_programmer as make_programmer
 from .program import program_levels as program_levels
+from .statistics import absolute_error as absolute_error
+from .statistics import cumulative as cumulative
+from .statistics import describe as describe
+from .statistics import monotone_fraction as monotone_fraction
+from .statistics import overlap as overlap
+from .statistics import overlap_fraction as overlap_fraction
+from .statistics import repeat_difference as repeat_difference
+from .statistics import resolvable_levels as resolvable_levels
 from .targets import Window as Window
+from .targets import condition_and_window as condition_and_window
 from .targets import find_window as find_window

@@ -203,7 +203,7 @@ class WriteVerify(AbstractController):
 
 
 def resolve_controller(controller: Any) -> AbstractController:
-    """Return the controller an argument names (`WriteVerify()` for None), or say what it must be."""
+    """Return the controller an argument names; `WriteVerify()` for None."""
     if controller is None:
         return WriteVerify()
     if isinstance(controller, AbstractController):
