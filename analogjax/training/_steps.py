@@ -45,7 +45,7 @@ def make_optimiser(config: TrainingConfig, steps: int) -> optax.GradientTransfor
         # An int32 count would make a float64 rate where 64-bit floats are on.
         return schedule(jnp.asarray(count, jnp.float32))
 
-    def kernels(parameters: nnx.State) -> Any:
+    def kernels(parameters: Any) -> Any:
         return jax.tree.map(lambda p: p.ndim > 1, parameters)
 
     decay = optax.add_decayed_weights(config.weight_decay, mask=kernels)

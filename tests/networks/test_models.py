@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from analogjax import networks
-from analogjax.networks._layers import max_pool
+from analogjax.networks._layers import _by_products, max_pool
 
 # Every ResNet is the same code: one block in each group keeps the tests fast.
 CASES = {
@@ -134,6 +134,19 @@ def test_jit_is_eager_at_a_large_batch():
 def test_pooling_is_the_windowed_maximum(size):
     x = jax.random.normal(jax.random.key(0), (2, *size, 3), jnp.float32)
     np.testing.assert_array_equal(max_pool(x), nnx.max_pool(x, (2, 2), strides=(2, 2)))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_convolution_by_products_is_the_convolution(size, padding):
+    x = jax.random.normal(jax.random.key(0), (2, 9, 7, 3), jnp.float32)
+    kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4), jnp.float32)
+    own = _by_products(x, kernel, (1, 1), padding)
+    lax = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    # float32 sums of up to 75 products in another order.
+    np.testing.assert_allclose(own, lax, rtol=0, atol=1e-5)
 
 
 def test_batch_normalisation_has_two_modes():

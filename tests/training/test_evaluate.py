@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -17,11 +18,13 @@ X = np.random.default_rng(0).normal(size=(23, 4)).astype(np.float32)
 @pytest.mark.parametrize("batch", [1, 5, 23, 100])
 def test_logits_do_not_depend_on_the_batch(batch):
     # The same float32 products, summed in another order at most.
-    np.testing.assert_allclose(training.logits(MODEL, X, batch=batch), MODEL(X), atol=1e-6)
+    np.testing.assert_allclose(
+        training.logits(MODEL, X, batch=batch), MODEL(jnp.asarray(X)), atol=1e-6
+    )
 
 
 def test_accuracy_and_confusion_are_counts():
-    named = np.asarray(MODEL(X)).argmax(axis=1)
+    named = np.asarray(MODEL(jnp.asarray(X))).argmax(axis=1)
     y = named.astype(np.int32)
     y[:5] = (y[:5] + 1) % 3
     assert training.accuracy(MODEL, Split(X, y), batch=7) == pytest.approx(18 / 23)
