@@ -27,9 +27,9 @@ def _by_products(x: Array, kernel: Array, strides: Any, padding: Any, *_: Any, *
     """Return a convolution of stride 1 as one product of a matrix of patches with the kernel."""
     size = kernel.shape[0]
     if padding == "SAME":
-        x = jnp.pad(x, ((0, 0), *2 * [((size - 1) // 2, size // 2)], (0, 0)))
-    n, height, width, _ = x.shape
-    height, width = height - size + 1, width - size + 1
+        around = ((size - 1) // 2, size // 2)
+        x = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+    n, height, width = x.shape[0], x.shape[1] - size + 1, x.shape[2] - size + 1
     shifts = [x[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
     patches = jnp.concatenate(shifts, axis=-1)
     return (patches @ kernel.reshape(-1, kernel.shape[-1])).reshape(n, height, width, -1)

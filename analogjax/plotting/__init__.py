@@ -4,6 +4,8 @@ from .accuracy import accuracy_against_bits as accuracy_against_bits
 from .accuracy import accuracy_against_delay as accuracy_against_delay
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
+from .learning import confusion as confusion
+from .learning import learning_curves as learning_curves
 from .levels import against_delay as against_delay
 from .levels import cumulative_levels as cumulative_levels
 from .levels import error_bands as error_bands

@@ -52,7 +52,16 @@ def train_cached(
         _KIND,
         key,
         lambda: to_stored(
-            train(network, dataset, config, seed=seed, checkpoints=checkpoints, progress=progress)
+            train(
+                network,
+                dataset,
+                config,
+                seed=seed,
+                checkpoints=checkpoints,
+                # At an epoch of milliseconds the checkpoints would take most of the time.
+                checkpoint_every=2.0,
+                progress=progress,
+            )
         ),
         code=_CODE,
     )

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -60,6 +61,7 @@ def train(
     *,
     seed: int = 0,
     checkpoints: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 0.0,
     progress: ShowProgress | None = None,
 ) -> TrainedNetwork:
     """Train a network on the training set; keep the epoch with the smallest validation loss.
@@ -74,6 +76,8 @@ def train(
         config: The recipe.
         seed: Seed of the initial weights, the order of the inputs and the augmentation.
         checkpoints: Folder for checkpoints; None keeps none.
+        checkpoint_every: Least time between two checkpoints [s], the last epoch's aside. It does
+            not change the result.
         progress: Shows progress, as `RunFolder.progress` does; None shows none.
 
     Raises:
@@ -94,9 +98,12 @@ def train(
     with show(f"training {network.name}", config.epochs) as shown:
         if shown is not None and run.epoch:
             shown.advance(run.epoch)
+        last = time.monotonic()
         while not run.done:
             run.advance()
-            if store is not None:
+            due = run.done or time.monotonic() - last >= checkpoint_every
+            if store is not None and due:
+                last = time.monotonic()
                 store.save(run.epoch, run.arrays(), run.record())
             if shown is not None:
                 # Early stopping ends before the last epoch: the rest is done, too.
