@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Bool, Scalar, ScalarLike
 from ._parameters import Parameter
@@ -58,6 +58,11 @@ class AbstractDevice(eqx.Module):
     def default_solver(self) -> str:
         """Name of the solver that suits the dynamics; see `analogjax.simulation.SOLVERS`."""
         return "heun"
+
+    @property
+    def potentiation(self) -> float:
+        """Sign of the write voltage that lowers the resistance."""
+        return 1.0
 
     @property
     def needs_float64(self) -> bool:
@@ -113,6 +118,28 @@ class AbstractDevice(eqx.Module):
     @abc.abstractmethod
     def valid(self, state: PyTree) -> Bool[Array, ""]:
         """Return whether a state is one the model can be in (finite, within its bounds)."""
+
+    # What chance does to a device; deterministic unless a device says otherwise.
+
+    def draw_state(self, state: PyTree, *, key: PRNGKeyArray) -> PyTree:
+        """Return one of the states whose mean is `state` (lifetime: frozen, until the next write).
+
+        What makes two devices with equal parameters differ: a finite number of particles.
+        """
+        return state
+
+    def fluctuate(
+        self, state: PyTree, fields: PyTree, duration: ScalarLike, *, key: PRNGKeyArray
+    ) -> PyTree:
+        """Return the state with the randomness that a write of this duration [s] has added.
+
+        Args:
+            state: The state at the end of the write.
+            fields: The fields of the write.
+            duration: How long it was on [s].
+            key: Random key.
+        """
+        return state
 
     # Parameters by name.
 

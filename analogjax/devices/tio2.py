@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from jaxtyping import PRNGKeyArray
 
 from .._checks import check_choice, check_not_negative, check_shape, is_traced
 from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, ScalarLike
@@ -34,6 +35,7 @@ from ..physics.conduction import (
 )
 from ..physics.cosine import diffuse
 from ..physics.elliptic import CosinePreconditioner
+from ..physics.fluctuations import draw_counts, hop_noise
 from ..physics.grid import corner_electrodes, net_outflow
 from ..physics.heat import temperature_rise
 from ..physics.transport import SCHEMES
@@ -380,7 +382,37 @@ class FourTerminalTiO2(AbstractDevice):
         potential = solve_potential(network, bias, workspace.preconditioner)
         return self.read_voltage / terminal_currents(network, bias, potential)[1]
 
+    # Chance: a film holds a countable number of vacancies.
+
+    def draw_state(self, state: CellField, *, key: PRNGKeyArray) -> CellField:
+        """Return a film of countable vacancies about a mean one (Poisson where dilute)."""
+        return draw_counts(key, state, self._vacancies_per_cell(), self.c_max)
+
+    def fluctuate(
+        self, state: CellField, fields: FilmFields, duration: ScalarLike, *, key: PRNGKeyArray
+    ) -> CellField:
+        """Return the film with the randomness of the hops of one pulse (number conserved)."""
+        temperature = fields.temperature
+        if self.self_heating:
+            at_x = 0.5 * (temperature[1:] + temperature[:-1])
+            at_y = 0.5 * (temperature.T[1:] + temperature.T[:-1])
+        else:
+            at_x = at_y = temperature
+        scale = duration / self._spacing() ** 2
+        noise = hop_noise(
+            key,
+            state,
+            self.diffusivity(at_x) * scale,
+            self.diffusivity(at_y) * scale * self.diffusion_anisotropy,
+            self._vacancies_per_cell(),
+            self.c_max,
+        )
+        return state + noise
+
     # Inside.
+
+    def _vacancies_per_cell(self) -> Scalar:
+        return self.reference_density * self.thickness * self._spacing() ** 2
 
     def _spacing(self) -> Scalar:
         return self.side / self.cells

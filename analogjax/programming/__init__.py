@@ -1,8 +1,21 @@
-"""Programming: figures of merit of a pulse response (levels and control follow)."""
+"""Programming: levels by write-verify, their statistics, figures of merit of a pulse response."""
 
+from .controllers import AbstractController as AbstractController
+from .controllers import Pulse as Pulse
+from .controllers import WriteVerify as WriteVerify
 from .indices import closure as closure
 from .indices import nonlinearity as nonlinearity
 from .indices import pearson as pearson
 from .indices import rms_difference as rms_difference
 from .indices import window as window
 from .indices import window_ratio as window_ratio
+from .levels import LevelTable as LevelTable
+from .levels import fingerprint as fingerprint
+from .noise import ProgrammingNoise as ProgrammingNoise
+from .noise import no_noise as no_noise
+from .program import DELAYS as DELAYS
+from .program import Programmer as Programmer
+from .program import make_programmer as make_programmer
+from .program import program_levels as program_levels
+from .targets import Window as Window
+from .targets import find_window as find_window

@@ -1,0 +1,397 @@
+"""Programming: take devices from level to level by pulses and readings.
+
+Every lane (repeat) runs through the levels at its own pace: one pulse and one reading of all lanes
+at a time, so that a lane that needs three pulses does not hold up one that needs one. The work
+comes in portions (`Programmer.advance`), so that it can be watched, stored and resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import PRNGKeyArray, PyTree
+
+from .._checks import check_float64, check_not_negative
+from .._types import Array, Bool, Float, Int, Scalar
+from ..constants import ROOM_TEMPERATURE
+from ..devices import AbstractDevice
+from ..simulation import Adaptive, ForwardMode, condition
+from ..simulation.result import Status
+from ..simulation.solvers import AbstractSolver, Plateau, resolve_solver
+from .controllers import AbstractController, resolve_controller
+from .levels import LevelTable, fingerprint
+from .noise import ProgrammingNoise, resolve_noise
+from .targets import Window, check_space, find_window, level_coordinates
+
+DELAYS = (1.0, 60.0, 3600.0, 1e5)
+"""When every level is read again [s]: 1 s, 1 min, 1 h, about a day."""
+
+
+class Record(eqx.Module):
+    """What is kept of every level (nan, or zero, where it was not reached)."""
+
+    resistance: Float[Array, " levels"]
+    """Resistance when the level was left [ohm]."""
+    reading: Float[Array, " levels"]
+    """The reading that ended it [ohm]."""
+    met: Bool[Array, " levels"]
+    """Whether that reading was accepted (else the pulses ran out)."""
+    pulses: Int[Array, " levels"]
+    time: Float[Array, " levels"]
+    """Pulses, cooling and reads [s]."""
+    energy: Float[Array, " levels"]
+    """Energy of pulses and reads [J]."""
+    state: PyTree
+    """State of the device, stacked."""
+
+
+class Lane(eqx.Module):
+    """One device on its way through the levels."""
+
+    key: PRNGKeyArray
+    state: PyTree
+    fields: PyTree
+    guess: PyTree
+    memory: PyTree
+    resistance: Scalar
+    reading: Scalar
+    """The last reading [ohm]."""
+    level: Int[Array, ""]
+    spent: tuple[Int[Array, ""], Scalar, Scalar]
+    """Pulses, time, energy at this level so far."""
+    status: Int[Array, ""]
+    record: Record
+
+
+class Programmer(eqx.Module):
+    """Programs one device, many times over; `program_levels` is the short way."""
+
+    device: AbstractDevice
+    state: PyTree
+    window: Window
+    controller: AbstractController
+    noise: ProgrammingNoise
+    solver: AbstractSolver
+    n_levels: int = eqx.field(static=True)
+    space: str = eqx.field(static=True)
+    cooling: float = eqx.field(static=True)
+    """Wait between pulse and read, in thermal times of the device."""
+
+    def start(self, repeats: int, *, key: PRNGKeyArray) -> Lane:
+        """Return the lanes before the first pulse.
+
+        Raises:
+            ValueError: Fewer than one repeat.
+        """
+        if repeats < 1:
+            raise ValueError(f"Argument `repeats` must be at least 1, but is {repeats}.")
+        return _start(self, jax.random.split(key, repeats))
+
+    def advance(self, lanes: Lane, pulses: int) -> Lane:
+        """Apply up to so many pulses (and readings) to every lane that is not done."""
+        return _advance(self, lanes, jnp.asarray(pulses))
+
+    def done(self, lanes: Lane) -> Array:
+        """Return how many levels each lane has left behind (all of them if it failed)."""
+        return jnp.where(lanes.status == Status.SUCCESS, lanes.level, self.n_levels)
+
+    def finish(
+        self, lanes: Lane, *, key: PRNGKeyArray, delays: tuple[float, ...] = DELAYS
+    ) -> LevelTable:
+        """Read every level again after the delays and return the table.
+
+        Raises:
+            ValueError: A negative delay.
+        """
+        check_not_negative("delays", delays, "s")
+        reread = np.asarray(_read_again(self, lanes, key, jnp.asarray(delays)))
+        record = jax.tree.map(np.asarray, lanes.record)
+        reached = np.arange(self.n_levels) < np.asarray(lanes.level)[:, None]
+        resistance = np.where(reached, record.resistance, np.nan)
+        coordinates = level_coordinates(self.n_levels)
+        return LevelTable(
+            target=np.asarray(self.window.resistance(coordinates, self.space)),
+            achieved=resistance,
+            reading=np.where(reached, record.reading, np.nan),
+            met=record.met & reached,
+            pulses=record.pulses,
+            time=record.time,
+            energy=record.energy,
+            delays=np.asarray(delays, float),
+            reread=np.where(reached, reread, np.nan),
+            r_high=float(self.window.r_high),
+            r_low=float(self.window.r_low),
+            space=self.space,
+            device=fingerprint(self.device),
+            controller=self.controller.statement(),
+            noise=self.noise.statement(),
+        )
+
+    # Inside.
+
+    def _coordinate(self, resistance):
+        return self.window.coordinate(resistance, self.space)
+
+    def _lane(self, key: PRNGKeyArray) -> Lane:
+        own, key_draw, key_read = jax.random.split(key, 3)
+        state = self.state
+        if self.noise.counting:
+            state = self.device.draw_state(state, key=key_draw)
+        resistance = self.device.read(state)
+        reading = self._read(key_read, self.device, resistance)
+        dtype = resistance.dtype
+        zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+        per_level = jnp.zeros(self.n_levels, dtype)
+        record = Record(
+            resistance=per_level,
+            reading=per_level,
+            met=jnp.zeros(self.n_levels, bool),
+            pulses=jnp.zeros(self.n_levels, jnp.int32),
+            time=per_level,
+            energy=per_level,
+            state=jax.tree.map(lambda x: jnp.zeros((self.n_levels, *x.shape), x.dtype), state),
+        )
+        return Lane(
+            key=own,
+            state=state,
+            fields=self.device.initial_fields(state),
+            guess=jax.tree.map(jnp.zeros_like, state),
+            memory=self.controller.start(1 / (self.n_levels - 1), self.device.potentiation),
+            resistance=resistance,
+            reading=reading,
+            level=none,
+            spent=(none, *self._cost_of_read(zero, resistance)),
+            status=none,
+            record=record,
+        )
+
+    def _read(self, key, device, resistance):
+        error = self.noise.read_error(key, resistance, device.read_voltage, ambient(device))
+        return resistance * (1 + error)
+
+    def _cost_of_read(self, power_before, resistance):
+        duration = self.noise.read_time
+        return duration, power_before + self.device.read_voltage**2 / resistance * duration
+
+    def _step(self, workspace: PyTree, lane: Lane) -> Lane:
+        """Accept or not, one pulse, one reading."""
+        targets = level_coordinates(self.n_levels)
+        last = self.n_levels - 1
+        u = self._coordinate(lane.reading)
+        alive = (lane.level <= last) & (lane.status == Status.SUCCESS)
+
+        # A reading may end this level; the next pulse is then for the next one.
+        near = self.controller.accepts(u, targets[jnp.minimum(lane.level, last)], lane.memory)
+        left = alive & (near | (lane.spent[0] >= self.controller.max_pulses))
+        record = self._note(lane, left, near)
+        level = lane.level + left
+        spent = tuple(jnp.where(left, jnp.zeros_like(x), x) for x in lane.spent)
+        target = targets[jnp.minimum(level, last)]
+        already = self.controller.accepts(u, target, lane.memory)
+        pulsed = alive & (level <= last) & ~already
+
+        key, *keys = jax.random.split(lane.key, 6)
+        pulse = self.controller.decide(u, target, lane.memory)
+        width = jnp.where(pulsed, pulse.width, 0.0)
+        v = self.noise.source(pulse.amplitude)
+        device = wandering(self.device, self.noise.temperature(keys[0]))
+        exposure = width * self.noise.exposure(keys[1])
+        result = self.solver.advance(
+            device, workspace, lane.state, lane.fields, Plateau(v, v, exposure), ForwardMode()
+        )
+        after = result.state
+        if self.noise.counting:
+            after = device.fluctuate(after, result.fields, exposure, key=keys[2])
+        current, resistance, guess = device.observe(
+            v, result.state, result.fields, after, lane.guess, workspace
+        )
+        reading = self._read(keys[3], device, resistance)
+
+        valid = device.valid(after) & jnp.isfinite(resistance)
+        status = jnp.where(
+            (result.status == Status.SUCCESS) & ~valid, Status.OUT_OF_RANGE, result.status
+        ).astype(jnp.int32)
+        ok = pulsed & (status == Status.SUCCESS)
+        memory = self.controller.learn(u, self._coordinate(reading), pulse, lane.memory)
+        read_time, read_energy = self._cost_of_read(v * current * width, resistance)
+        cooling = self.cooling * getattr(device, "thermal_time", 0.0)
+        cost = (1, width + cooling + read_time, read_energy)
+
+        def choose(new, old):
+            return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, old)
+
+        return Lane(
+            key=key,
+            state=choose(after, lane.state),
+            fields=choose(result.fields, lane.fields),
+            guess=choose(guess, lane.guess),
+            memory=choose(memory, lane.memory),
+            resistance=choose(resistance, lane.resistance),
+            reading=choose(reading, lane.reading),
+            level=level,
+            spent=tuple(x + jnp.where(ok, y, 0) for x, y in zip(spent, cost, strict=True)),
+            status=jnp.where(pulsed, status, lane.status),
+            record=record,
+        )
+
+    def _note(self, lane: Lane, left: Bool[Array, ""], near: Bool[Array, ""]) -> Record:
+        index = jnp.minimum(lane.level, self.n_levels - 1)
+        pulses, time, energy = lane.spent
+        new = Record(lane.resistance, lane.reading, near, pulses, time, energy, lane.state)
+        return jax.tree.map(
+            lambda rows, x: rows.at[index].set(jnp.where(left, x, rows[index])), lane.record, new
+        )
+
+
+def ambient(device: AbstractDevice) -> Any:
+    """Return the ambient temperature of a device [K] (room temperature if it knows none)."""
+    return getattr(device, "ambient_temperature", ROOM_TEMPERATURE)
+
+
+def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
+    """Return the device with its ambient temperature changed by a deviation [K]."""
+    if not hasattr(device, "ambient_temperature"):
+        return device
+    return eqx.tree_at(lambda d: d.ambient_temperature, device, replace_fn=lambda t: t + deviation)
+
+
+@eqx.filter_jit
+def _start(programmer: Programmer, keys: PRNGKeyArray) -> Lane:
+    return jax.vmap(programmer._lane)(keys)
+
+
+@eqx.filter_jit
+def _advance(programmer: Programmer, lanes: Lane, pulses: Int[Array, ""]) -> Lane:
+    # What depends on parameters only: the temperature, which wanders, is not among them.
+    workspace = programmer.device.prepare()
+    step = jax.vmap(lambda lane: programmer._step(workspace, lane))
+
+    def unfinished(carry):
+        lanes, count = carry
+        return (count < pulses) & jnp.any(programmer.done(lanes) < programmer.n_levels)
+
+    def body(carry):
+        lanes, count = carry
+        return step(lanes), count + 1
+
+    return lax.while_loop(unfinished, body, (lanes, jnp.zeros_like(pulses)))[0]
+
+
+@eqx.filter_jit
+def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: Array) -> Array:
+    """Resistance of every state after every delay, read with fresh noise."""
+    states = lanes.record.state
+    repeats, levels = lanes.record.resistance.shape
+
+    def one(inputs):
+        state, key = inputs
+
+        def later(delay, key):
+            key_t, key_r = jax.random.split(key)
+            device = wandering(programmer.device, programmer.noise.temperature(key_t))
+            resistance = device.read(device.rest(state, delay))
+            return programmer._read(key_r, device, resistance)
+
+        return jax.vmap(later)(delays, jax.random.split(key, delays.shape[0]))
+
+    flat = jax.tree.map(lambda x: x.reshape(repeats * levels, *x.shape[2:]), states)
+    keys = jax.random.split(key, repeats * levels)
+    reads = lax.map(one, (flat, keys), batch_size=min(32, repeats * levels))
+    return reads.T.reshape(delays.shape[0], repeats, levels)
+
+
+def make_programmer(
+    device: AbstractDevice,
+    n_levels: int,
+    *,
+    space: str = "R",
+    controller: AbstractController | None = None,
+    noise: ProgrammingNoise | str | None = None,
+    state: PyTree | None = None,
+    window: Window | None = None,
+    solver: AbstractSolver | str | None = None,
+) -> Programmer:
+    """Check the arguments of `program_levels` and return what does the work."""
+    if not isinstance(device, AbstractDevice):
+        raise ValueError(
+            f"Argument `device` must be a device of `analogjax.devices`, but is "
+            f"{type(device).__name__}."
+        )
+    if device.needs_float64:
+        check_float64(f"This {type(device).__name__}")
+    check_space(space)
+    level_coordinates(n_levels)
+    controller, noise = resolve_controller(controller), resolve_noise(noise)
+    if solver is None and device.default_solver == "adaptive":
+        # A pulse of one level moves little: this keeps its effect to about 1e-4 of itself, a
+        # hundredth of the spread of pulses, at half the cost of the device's own tolerance.
+        solver = Adaptive(1e-3, 1e-4, method="bosh3")
+    resolved = resolve_solver(solver, device)
+    state = condition(device) if state is None else state
+    window = find_window(device, state) if window is None else window
+    return Programmer(
+        device, state, window, controller, noise, resolved, int(n_levels), space, cooling=10.0
+    )
+
+
+def program_levels(
+    device: AbstractDevice,
+    n_levels: int,
+    *,
+    space: str = "R",
+    repeats: int = 10,
+    controller: AbstractController | None = None,
+    noise: ProgrammingNoise | str | None = None,
+    key: PRNGKeyArray,
+    state: PyTree | None = None,
+    window: Window | None = None,
+    delays: tuple[float, ...] = DELAYS,
+    solver: AbstractSolver | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> LevelTable:
+    """Program n levels one after the other, from the highest resistance to the lowest.
+
+    Args:
+        device: The device, one of `analogjax.devices`.
+        n_levels: Number of levels.
+        space: Levels equally spaced in resistance (``"R"``) or conductance (``"G"``).
+        repeats: Independent repetitions, run side by side.
+        controller: Chooses the pulses; `WriteVerify()` if None.
+        noise: `ProgrammingNoise`; ``"standard"`` (None) or ``"none"``.
+        key: Random key; the same key gives the same table.
+        state: Where every repeat starts; the conditioned device if None.
+        window: Resistances of first and last level; measured by `find_window` if None.
+        delays: When each level is read again [s]. The device rests for them on its own, the
+            programming goes on as if they had not been.
+        solver: As in `simulate`.
+        progress: Called on the host with levels done and levels in all.
+
+    Returns:
+        The table; lanes that failed are nan and counted (`LevelTable.failed`).
+
+    Raises:
+        ValueError: A wrong argument, in one sentence.
+        RuntimeError: Conditioning or finding the window failed.
+    """
+    programmer = make_programmer(
+        device, n_levels, space=space, controller=controller, noise=noise,
+        state=state, window=window, solver=solver,
+    )  # fmt: skip
+    key_lanes, key_reads = jax.random.split(key)
+    lanes = programmer.start(repeats, key=key_lanes)
+    total = repeats * programmer.n_levels
+    while (done := int(programmer.done(lanes).sum())) < total:
+        if progress is not None:
+            progress(done, total)
+        lanes = programmer.advance(lanes, 32)
+    if progress is not None:
+        progress(total, total)
+    return programmer.finish(lanes, key=key_reads, delays=delays)
+
+
