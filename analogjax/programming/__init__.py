@@ -1,8 +1,10 @@
-"""Programming: levels by write-verify, their statistics, figures of merit of a pulse response."""
+"""Programming: levels by write-verify, reduced models, figures of merit of a pulse response."""
 
 from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
+from .distil import distil as distil
+from .distil import reduced_error as reduced_error
 from .indices import closure as closure
 from .indices import nonlinearity as nonlinearity
 from .indices import pearson as pearson
@@ -17,5 +19,8 @@ from .program import DELAYS as DELAYS
 from .program import Programmer as Programmer
 from .program import make_programmer as make_programmer
 from .program import program_levels as program_levels
+from .reduced import ReducedDevice as ReducedDevice
+from .sequences import PulseRecord as PulseRecord
+from .sequences import record_pulses as record_pulses
 from .targets import Window as Window
 from .targets import find_window as find_window

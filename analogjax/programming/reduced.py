@@ -30,6 +30,7 @@ PARAMETERS: dict[str, Parameter] = {
     "resistance_scale": Parameter(1.0, "-", "factor on every resistance", "1: as distilled"),
     "ambient_temperature": Parameter(300.0, "K", "temperature of the substrate", "as distilled"),
     "read_voltage": Parameter(0.1, "V", "of a read", "as distilled"),
+    "thermal_time": Parameter(1e-4, "s", "time constant of cooling", "as distilled", zero=True),
 }
 
 MARGIN = 0.25
@@ -56,21 +57,23 @@ class Flow(eqx.Module):
         sign = jnp.where(v < 0, -one, one)
         size = jnp.abs(v)
         u = size - 1
-        # At 0 V the power law is 0 and its logarithm no number: kept out of the gradient too.
-        on = size > 0
-        log_size = jnp.log(jnp.where(on, size, one))
-        terms = jnp.stack([log_size, u**2, theta, u * theta])
-        rate = jnp.where(on, jnp.exp(jnp.where(v < 0, *self.log_rate[::-1] @ terms)), 0.0)
+        positive, negative = self.log_rate
+        coefficients = jnp.where(v < 0, negative, positive)
+        rate = power(size, coefficients[0]) * jnp.exp(
+            coefficients[1:] @ jnp.stack([u**2, theta, u * theta])
+        )
         x = jnp.concatenate([z, sign * z, jnp.stack([u, sign, sign * u])])
         hidden = jnp.tanh(self.inner @ x + self.bias)
         return rate / self.time * (self.outer @ hidden + self.linear @ x + self.offset)
 
 
 class ReducedFields(eqx.Module):
-    """What `analogjax.simulate` hands from pulse to pulse; a reduced device needs none of it."""
+    """What a pulse leaves behind besides the states."""
 
     fastest: Scalar
     """Largest rate of a state [1/s]."""
+    hops: Scalar
+    """Rate of the hops of the vacancies over that at the writing amplitude."""
 
 
 class ReducedDevice(AbstractDevice):
@@ -88,13 +91,16 @@ class ReducedDevice(AbstractDevice):
     resistance_scale: Scalar
     ambient_temperature: Scalar
     read_voltage: Scalar
+    thermal_time: Scalar
 
     amplitude: Scalar
     """Writing amplitude of the fit [V]."""
     reference_temperature: Scalar
     """Temperature of the substrate in the fit [K]."""
     log_resistance: Float[Array, "2"]
-    """Mean and scale of ln R: ``ln R = mean + scale * z[0]``."""
+    """Mean and scale of ln R: ``ln R = mean + scale * z[0]`` at the reference temperature."""
+    read_activation: Scalar
+    """d ln R / d (T0 / T) with the temperature T of the substrate."""
     start: States
     """State that the device was distilled at."""
     bounds: Float[Array, "2 states"]
@@ -106,6 +112,12 @@ class ReducedDevice(AbstractDevice):
     """d ln(rate at 0 V) / d ln(T)."""
     log_conductance: Float[Array, " quadratic"]
     """ln(I/v) while writing, as a quadratic polynomial of the states, u and theta."""
+    draw_factor: Float[Array, "3 states states"]
+    """Cholesky factor of the covariance of a drawn state: quadratic polynomial of z[0]."""
+    hop_factor: Float[Array, "3 states states"]
+    """The same of the randomness that one second at the writing amplitude adds."""
+    hop_exponent: Scalar
+    """d ln(that covariance) / d ln|v|."""
     mean: Float[Array, "..."]
     """Mean field of the full device's state."""
     modes: Float[Array, "modes ..."]
@@ -124,7 +136,7 @@ class ReducedDevice(AbstractDevice):
 
         Args:
             field: State of the full device.
-            resistance: What the full device reads there [ohm].
+            resistance: What the full device reads there at the reference temperature [ohm].
         """
         check_shape("field", field, self.mean.shape)
         mean, scale = self.log_resistance
@@ -151,9 +163,11 @@ class ReducedDevice(AbstractDevice):
         return v / self.resistance_scale * jnp.exp(quadratic(x) @ self.log_conductance)
 
     def read(self, state: States) -> Scalar:
-        """Return the resistance [ohm]."""
+        """Return the resistance [ohm] at the temperature of the substrate."""
         mean, scale = self.log_resistance
-        return self.resistance_scale * jnp.exp(mean + scale * state[0])
+        warmth = self.read_activation * (self.reference_temperature / self.ambient_temperature - 1)
+        logarithm = mean + scale * state[0] + warmth.astype(state.dtype)
+        return self.resistance_scale * jnp.exp(logarithm)
 
     def read_warm(
         self, state: States, fields: ReducedFields, elapsed: Scalar, workspace: PyTree
@@ -185,8 +199,9 @@ class ReducedDevice(AbstractDevice):
         return
 
     def initial_fields(self, state: States) -> ReducedFields:
-        """Return a rate of zero."""
-        return ReducedFields(jnp.zeros((), state.dtype))
+        """Return rates of zero."""
+        zero = jnp.zeros((), state.dtype)
+        return ReducedFields(zero, zero)
 
     def settle(
         self, v: Scalar, state: States, fields: ReducedFields, workspace: PyTree, path: Path
@@ -197,14 +212,17 @@ class ReducedDevice(AbstractDevice):
     def rate(
         self, v: Scalar, state: States, fields: ReducedFields, workspace: PyTree, path: Path
     ) -> tuple[States, ReducedFields]:
-        """Return dz/dt [1/s] and its largest entry; a read path moves nothing but rest does."""
+        """Return dz/dt [1/s] and its fields; on the read path the device rests."""
         z = self._inside(state)
         v, theta = self._scaled(jnp.asarray(v, z.dtype), z)
         slope = self._resting(theta) * (self.generator[:, :-1] @ z + self.generator[:, -1])
+        hops = jnp.zeros((), z.dtype)
         if path == "write":
             slope = slope + self.flow(z, v, theta)
+            hops = power(jnp.abs(v), self.hop_exponent)
         slope = self.speed * slope
-        return slope, ReducedFields(jax.lax.stop_gradient(jnp.max(jnp.abs(slope))))
+        fastest = jax.lax.stop_gradient(jnp.max(jnp.abs(slope)))
+        return slope, ReducedFields(fastest, hops)
 
     def fastest(self, fields: ReducedFields) -> Scalar:
         """Return the largest rate of a state [1/s]."""
@@ -222,6 +240,26 @@ class ReducedDevice(AbstractDevice):
         still = jnp.zeros_like(self.generator[:1])
         flow = jax.scipy.linalg.expm(time * jnp.concatenate([self.generator, still]))
         return flow[:-1, :-1] @ state + flow[:-1, -1]
+
+    # Chance.
+
+    def draw_state(self, state: States, *, key: PRNGKeyArray) -> States:
+        """Return a state of countable vacancies about a mean one."""
+        return state + self._noise(self.draw_factor, state, key)
+
+    def fluctuate(
+        self, state: States, fields: ReducedFields, duration: ScalarLike, *, key: PRNGKeyArray
+    ) -> States:
+        """Return the state with the randomness of the hops of one pulse."""
+        time = jnp.asarray(self.speed * fields.hops * duration, state.dtype)
+        # A pulse of no duration has no noise, and no infinite gradient.
+        spread = jnp.where(time > 0, jnp.sqrt(jnp.where(time > 0, time, 1.0)), 0.0)
+        return state + spread * self._noise(self.hop_factor, state, key)
+
+    def _noise(self, factor: Array, state: States, key: PRNGKeyArray) -> States:
+        first = self._inside(state)[0]
+        factor = factor[0] + factor[1] * first + factor[2] * first**2
+        return factor @ jax.random.normal(key, state.shape, state.dtype)
 
     # Storage.
 
@@ -256,6 +294,12 @@ class ReducedDevice(AbstractDevice):
     def _inside(self, state: States) -> States:
         # Beyond what the fit has seen the flow goes on as at the border.
         return jnp.clip(state, *self._box())
+
+
+def power(size: Scalar, exponent: Scalar) -> Scalar:
+    """Return ``size**exponent`` for a size of at least zero, with a gradient at zero too."""
+    on = size > 0
+    return jnp.where(on, jnp.exp(exponent * jnp.log(jnp.where(on, size, 1.0))), 0.0)
 
 
 def quadratic(x: Float[Array, " inputs"]) -> Float[Array, " quadratic"]:

@@ -389,7 +389,8 @@ class RungeKutta4(AbstractSolver):
 
 
 def _moved(state, slope, by):
-    return jax.tree.map(lambda y, k: y + by * k, state, slope)
+    # A state in single precision stays there, whatever the drive is in.
+    return jax.tree.map(lambda y, k: (y + by * k).astype(y.dtype), state, slope)
 
 
 SOLVERS = {"heun": Heun, "adaptive": Adaptive, "rk4": RungeKutta4}
