@@ -97,7 +97,7 @@ def fit_generator(z: Array, slopes: Array) -> Array:
     solution = np.asarray(jnp.linalg.lstsq(jnp.concatenate([z, ones], axis=1), slopes)[0].T)
     square, offset = solution[:, :-1], solution[:, -1]
     values, vectors = np.linalg.eig(square)
-    values = np.minimum(values.real, 0.0) + 1j * values.imag
+    values = np.minimum(np.real(values), 0.0) + 1j * np.imag(values)
     calm = np.real(vectors @ np.diag(values) @ np.linalg.inv(vectors))
     # The rate at the mean state stays what it was.
     middle = np.asarray(z.mean(axis=0))
@@ -178,7 +178,7 @@ def _descend(
         fitted = eqx.tree_at(lambda d: d.flow, device, flow)
         states, v, width, t = jax.vmap(segment)(jax.random.split(key, stage.batch))
         predicted = jax.vmap(rollout, in_axes=(None, 0, 0, 0, 0))(fitted, states[:, 0], v, width, t)
-        return jnp.mean((predicted - states[:, 1:]) ** 2 * weights)
+        return jnp.mean((predicted - states[:, 1:]) ** 2, axis=(0, 1)) @ weights
 
     schedule = optax.cosine_decay_schedule(stage.rate, stage.steps)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))

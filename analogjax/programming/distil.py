@@ -325,7 +325,7 @@ def _with_noise(
         """Of the states, linear in the noise of the field."""
         sensitivity = jax.grad(lambda c: jnp.log(device.read(c)))(field) / made.log_resistance[1]
         functionals = jnp.concatenate([sensitivity[None], made.projection])
-        changes = jax.vmap(draw)(jax.random.split(key, DRAWS)) - field
+        changes = jax.vmap(lambda k: draw(k) - field)(jax.random.split(key, DRAWS))
         axes = tuple(range(1, changes.ndim))
         projected = jnp.tensordot(changes, functionals, (axes, axes))
         return projected.T @ projected / DRAWS
