@@ -4,7 +4,6 @@ from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
 from .distil import distil as distil
-from .distil import reduced_error as reduced_error
 from .indices import closure as closure
 from .indices import nonlinearity as nonlinearity
 from .indices import pearson as pearson
@@ -20,6 +19,7 @@ from .program import Programmer as Programmer
 from .program import make_programmer as make_programmer
 from .program import program_levels as program_levels
 from .reduced import ReducedDevice as ReducedDevice
+from .reduced_error import reduced_error as reduced_error
 from .sequences import PulseRecord as PulseRecord
 from .sequences import record_pulses as record_pulses
 from .targets import Window as Window

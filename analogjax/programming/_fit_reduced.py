@@ -43,6 +43,18 @@ def modes_of(
     )
 
 
+def encode_record(device: ReducedDevice, record: PulseRecord) -> Array:
+    """Return the states of the reduced device along recorded sequences, (..., states)."""
+
+    def one(field, resistance, ambient):
+        # As it would be read at the reference temperature.
+        warmth = device.read_activation * (device.reference_temperature / ambient - 1)
+        return device.encode(field, resistance * jnp.exp(-warmth))
+
+    along = jax.vmap(one, in_axes=(0, 0, None))
+    return jax.jit(jax.vmap(along))(record.state, record.resistance, record.ambient)
+
+
 def fresh_flow(
     states: int, hidden: int, log_rate: Array, time: float, *, key: PRNGKeyArray
 ) -> Flow:

@@ -1,7 +1,8 @@
-"""`distil`: from a device whose state is a field to a `ReducedDevice`, and how good that is."""
+"""`distil`: from a device whose state is a field to a `ReducedDevice`."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -10,19 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._types import Array, Scalar
+from .._types import Array, Float
 from ..devices import AbstractDevice
 from ..simulation.result import Status
 from ..simulation.solvers import AbstractSolver
 from ._fit_reduced import (
     Stage,
+    encode_record,
     first_log_rate,
     fit_factor,
     fit_generator,
     fit_log_conductance,
     fresh_flow,
     modes_of,
-    rollout,
     train,
 )
 from .reduced import ReducedDevice
@@ -32,11 +33,14 @@ from .targets import Window, find_window
 STAGES = (Stage(1, 1024, 1500, 1e-2), Stage(20, 64, 800, 5e-3), Stage(100, 32, 500, 2e-3))
 """How the flow is trained: single pulses first, then ever longer rows of them."""
 
-SAMPLES = 12
-"""States at which noise is measured; ten times as many for the rest."""
+SAMPLES = 120
+"""Recorded states at which the motion at 0 V is fitted."""
 
-DRAWS = 2048
-"""Random draws at each (the entries of a covariance are then known to 3 %)."""
+NOISE_SAMPLES = 12
+"""States among them at which noise is measured."""
+
+DRAWS = 1024
+"""Random draws at each: an entry of a covariance is then known to 4 %."""
 
 
 def distil(
@@ -124,76 +128,10 @@ def distil(
             (record.current / record.v).ravel(),
         ),
     )  # fmt: skip
-    made = _with_rest(made, device, record, z)
+    samples = _sample(made, device, record, z)
+    made = _with_rest(made, device, samples)
     made = train(made, z, record, stages, key_train)
-    return _with_noise(made, device, record, z, amplitudes, widths, key_noise)
-
-
-def encode_record(device: ReducedDevice, record: PulseRecord) -> Array:
-    """Return the states of the reduced device along recorded sequences, (..., states)."""
-
-    def one(field, resistance, ambient):
-        # As it would be read at the reference temperature.
-        warmth = device.read_activation * (device.reference_temperature / ambient - 1)
-        return device.encode(field, resistance * jnp.exp(-warmth))
-
-    along = jax.vmap(one, in_axes=(0, 0, None))
-    return jax.jit(jax.vmap(along))(record.state, record.resistance, record.ambient)
-
-
-def reduced_error(
-    device: ReducedDevice, record: PulseRecord, *, pulses: int = 100
-) -> dict[str, float]:
-    """Return how far the reduced device goes astray on recorded sequences, open loop.
-
-    Every row of so many pulses begins at the recorded state and is then left to itself.
-
-    Args:
-        device: The reduced device.
-        record: Sequences of the full device, other ones than those of the fit.
-        pulses: Length of a row.
-
-    Returns:
-        ``rms`` and ``max`` of the error of R as fractions of the window of the record, of all
-        pulses of a row; ``end_rms``, that after the last pulse; ``pulse_rms`` and ``pulse_max``,
-        that of single pulses.
-
-    Raises:
-        ValueError: More pulses than the record has, or fewer than one.
-    """
-    if not 1 <= pulses <= record.v.shape[1]:
-        raise ValueError(
-            f"Argument `pulses` must be between 1 and {record.v.shape[1]}, but is {pulses}."
-        )
-    span = record.window.r_high - record.window.r_low
-    row, one = (np.asarray(_astray(device, record, n) / span) for n in (pulses, 1))
-    return {
-        "rms": float(np.sqrt(np.mean(row**2))),
-        "max": float(np.max(np.abs(row))),
-        "end_rms": float(np.sqrt(np.mean(row[:, -1] ** 2))),
-        "pulse_rms": float(np.sqrt(np.mean(one**2))),
-        "pulse_max": float(np.max(np.abs(one))),
-    }
-
-
-@eqx.filter_jit
-def _astray(device: ReducedDevice, record: PulseRecord, length: int) -> Array:
-    """Return the error of R [ohm], (rows, pulses)."""
-    z = encode_record(device, record)
-    rows = record.v.shape[1] // length
-    used = rows * length
-    starts = z[:, :used:length].reshape(-1, z.shape[-1])
-    v, width, truth = (
-        x[:, :used].reshape(-1, length) for x in (record.v, record.width, record.resistance[:, 1:])
-    )
-    ambient = jnp.repeat(record.ambient, rows)
-
-    def one(start, v, width, ambient):
-        states = rollout(device, start, v, width, ambient)
-        own = eqx.tree_at(lambda d: d.ambient_temperature, device, ambient)
-        return jax.vmap(own.read)(states)
-
-    return jax.vmap(one)(starts, v, width, ambient) - truth
+    return _with_noise(made, device, samples, amplitudes, widths[0], key_noise)
 
 
 def _check(device: AbstractDevice, state: Any, states: int, stages: Any, pulses: int) -> None:
@@ -266,93 +204,102 @@ def _blank(
     return blank
 
 
-def _samples(z: Array, record: PulseRecord, count: int) -> tuple[Array, Array]:
-    """Return fields and states of the record, evenly over the range of R."""
+class _Samples(eqx.Module):
+    """Recorded states, evenly over the range of R."""
+
+    fields: Array
+    states: Float[Array, "samples states"]
+    functionals: Array
+    """The small change of the states that a change of the field makes, (samples, states, ...)."""
+
+
+def _sample(made: ReducedDevice, device: AbstractDevice, record: PulseRecord, z: Array) -> _Samples:
     flat = z.reshape(-1, z.shape[-1])
-    order = jnp.argsort(flat[:, 0])
-    chosen = order[jnp.linspace(0, len(order) - 1, count).astype(int)]
-    return record.state.reshape(-1, *record.state.shape[2:])[chosen], flat[chosen]
+    chosen = jnp.argsort(flat[:, 0])[jnp.linspace(0, len(flat) - 1, SAMPLES).astype(int)]
+    fields = record.state.reshape(-1, *record.state.shape[2:])[chosen]
+
+    @jax.jit
+    def functionals(fields):
+        def one(field):
+            sensitivity = jax.grad(lambda c: jnp.log(device.read(c)))(field)
+            return jnp.concatenate([sensitivity[None] / made.log_resistance[1], made.projection])
+
+        return jax.lax.map(one, fields, batch_size=12)
+
+    return _Samples(fields, flat[chosen], functionals(fields))
 
 
-def _tangent(made: ReducedDevice, device: AbstractDevice, field: Array, change: Array) -> Array:
-    """Return the change of the states that a small change of the field makes."""
-    _, slope = jax.jvp(lambda c: jnp.log(device.read(c)), (field,), (change,))
-    rest = jnp.tensordot(made.projection, change, change.ndim)
-    return jnp.concatenate([(slope / made.log_resistance[1])[None], rest])
-
-
-def _with_rest(
-    made: ReducedDevice, device: AbstractDevice, record: PulseRecord, z: Array
-) -> ReducedDevice:
+def _with_rest(made: ReducedDevice, device: AbstractDevice, samples: _Samples) -> ReducedDevice:
     """Fit what happens at 0 V, from rests long enough to move a state by a hundredth."""
-    fields, states = _samples(z, record, 10 * SAMPLES)
     temperature = made.reference_temperature
 
     @jax.jit
-    def slopes(time: Scalar, temperature: Scalar):
+    def slopes(time, temperature):
         own = eqx.tree_at(lambda d: d.ambient_temperature, device, temperature)
 
-        def one(field):
-            return _tangent(made, device, field, own.rest(field, time) - field) / time
+        def one(field, functionals):
+            change = (own.rest(field, time) - field) / time
+            return jnp.tensordot(functionals, change, change.ndim)
 
-        return jax.lax.map(one, fields, batch_size=SAMPLES)
+        return jax.vmap(one)(samples.fields, samples.functionals)
 
-    one_second = slopes(jnp.ones_like(temperature), temperature)
-    fastest = jnp.sqrt(jnp.mean(one_second**2))
+    fastest = jnp.sqrt(jnp.mean(slopes(jnp.ones_like(temperature), temperature) ** 2))
     time = jnp.clip(0.01 / jnp.maximum(fastest, 1e-30), 1e-3, 1e12)
     cold, warm = slopes(time, temperature), slopes(time, temperature + 1.0)
     ratio = jnp.sqrt(jnp.mean(warm**2) / jnp.maximum(jnp.mean(cold**2), 1e-60))
     activation = jnp.where(ratio > 0, jnp.log(jnp.maximum(ratio, 1e-30)) * temperature, 0.0)
-    return _replaced(made, generator=fit_generator(states, cold), rest_activation=activation)
+    return _replaced(
+        made, generator=fit_generator(samples.states, cold), rest_activation=activation
+    )
 
 
 def _with_noise(
     made: ReducedDevice,
     device: AbstractDevice,
-    record: PulseRecord,
-    z: Array,
+    samples: _Samples,
     amplitudes: tuple[float, float],
-    widths: tuple[float, float],
+    duration: float,
     key: PRNGKeyArray,
 ) -> ReducedDevice:
     """Project the counting noise of the full device."""
-    fields, states = _samples(z, record, SAMPLES)
-    workspace = device.prepare()
-    sign = device.potentiation
-    duration = jnp.sqrt(widths[0] * widths[1])
+    few = jax.tree.map(lambda x: x[:: SAMPLES // NOISE_SAMPLES], samples)
+    voltages = device.potentiation * jnp.array([float(made.amplitude), *amplitudes])
 
-    def covariance(field, draw, key):
-        """Of the states, linear in the noise of the field."""
-        sensitivity = jax.grad(lambda c: jnp.log(device.read(c)))(field) / made.log_resistance[1]
-        functionals = jnp.concatenate([sensitivity[None], made.projection])
-        changes = jax.vmap(lambda k: draw(k) - field)(jax.random.split(key, DRAWS))
+    def covariance(changes, functionals):
         axes = tuple(range(1, changes.ndim))
         projected = jnp.tensordot(changes, functionals, (axes, axes))
         return projected.T @ projected / DRAWS
 
-    def drawn(inputs):
-        field, key = inputs
-        return covariance(field, lambda k: device.draw_state(field, key=k), key)
+    @jax.jit
+    def measure(samples, key):
+        workspace = device.prepare()
 
-    def hopped(inputs, v):
-        field, key = inputs
-        v = jnp.asarray(sign * v, field.dtype)
-        plain = device.settle(v, field, device.initial_fields(field), workspace, "write")
-        noisy = lambda k: device.fluctuate(field, plain, duration, key=k)  # noqa: E731
-        return covariance(field, noisy, key) / duration
+        def one(inputs):
+            sample, key = inputs
+            field, keys = sample.fields, jax.random.split(key, DRAWS)
+            drawn = jax.vmap(lambda k: device.draw_state(field, key=k) - field)(keys)
 
-    keys = jax.random.split(key, SAMPLES)
-    draws = jax.lax.map(drawn, (fields, keys))
-    hops, low, high = (
-        jax.lax.map(lambda x, v=v: hopped(x, v), (fields, keys))
-        for v in (float(made.amplitude), *amplitudes)
-    )
-    size = [jnp.trace(c, axis1=1, axis2=2).mean() for c in (low, high)]
-    ratio = jnp.where(size[0] > 0, size[1] / jnp.where(size[0] > 0, size[0], 1.0), 1.0)
-    apart = np.log(amplitudes[1] / amplitudes[0])
+            def hops(v):
+                still = device.initial_fields(field)
+                writing = device.settle(v, field, still, workspace, "write")
+                hopped = jax.vmap(
+                    lambda k: device.fluctuate(field, writing, duration, key=k) - field
+                )(keys)
+                return covariance(hopped, sample.functionals) / duration
+
+            return covariance(drawn, sample.functionals), jax.lax.map(hops, voltages)
+
+        return jax.lax.map(one, (samples, jax.random.split(key, len(samples.states))))
+
+    draws, hops = measure(few, key)
+    low, high = (jnp.trace(hops[:, k], axis1=1, axis2=2).mean() for k in (1, 2))
+    noisy = low > 0
+    growth = jnp.where(noisy, jnp.log(high / jnp.where(noisy, low, 1.0)), 0.0)
+    apart = math.log(amplitudes[1] / amplitudes[0])
+    first = few.states[:, 0]
     return _replaced(
         made,
-        draw_factor=fit_factor(states[:, 0], draws),
-        hop_factor=fit_factor(states[:, 0], hops),
-        hop_exponent=jnp.log(ratio) / apart if apart > 0 else jnp.zeros_like(ratio),
+        draw_factor=fit_factor(first, draws),
+        hop_factor=fit_factor(first, hops[:, 0]),
+        hop_exponent=growth / apart if apart > 0 else jnp.zeros_like(growth),
     )
