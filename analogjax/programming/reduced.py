@@ -11,6 +11,7 @@ A is what happens at 0 V, lambda_s how much faster a higher voltage or a warmer 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -315,7 +316,7 @@ def _name(path: tuple[Any, ...]) -> str:
 def _build(kind: type, arrays: dict[str, Any], prefix: str) -> Any:
     """Make a module from its leaves by dotted name."""
     values = {}
-    for name in kind.__dataclass_fields__:
+    for name in (field.name for field in dataclasses.fields(kind)):
         if name == "flow":
             values[name] = _build(Flow, arrays, f"{name}.")
         elif prefix + name in arrays:

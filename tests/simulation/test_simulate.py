@@ -348,8 +348,8 @@ def as_user(function):
         ),
         (
             lambda d, p: as_user(simulate)(d, p, solver="huen"),
-            "Argument `solver` must be one of 'heun', 'adaptive', 'rk4', but is 'huen' (did you mean "
-            "'heun'?).",
+            "Argument `solver` must be one of 'heun', 'adaptive', 'rk4', but is 'huen' "
+            "(did you mean 'heun'?).",
         ),
         (
             lambda d, p: as_user(simulate)(d, p, solver=diffrax.Tsit5()),
