@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Float
 from ..devices import AbstractDevice
@@ -45,7 +45,7 @@ DRAWS = 1024
 
 def distil(
     device: AbstractDevice,
-    state: Array,
+    state: PyTree,
     *,
     key: PRNGKeyArray,
     amplitude: float = 5.0,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,7 @@ from analogjax.simulation import ForwardMode
 from analogjax.simulation.solvers import Plateau
 
 WIDTHS, AMPLITUDES = (1e-3, 0.25), (4.6, 5.2)
+PULSES = 10
 
 
 def prepared(cells: int, cache: Path | None):
@@ -54,14 +56,13 @@ def level_errors(device, state, window, *, levels, repeats, noise, controller, s
     return table.errors, table.pulses
 
 
-def train_of(device, solver, width, pulses):
-    """Return a function from states to the resistance after some pulses of +5 V, by `vmap`."""
+@eqx.filter_jit
+def train(device, states, v, width, solver, pulses):
+    """Return the resistance after every one of some equal pulses, one row a device."""
     workspace = device.prepare()
+    plateau = Plateau(v, v, width)
 
     def one(state):
-        v = jnp.asarray(device.amplitude if hasattr(device, "amplitude") else 5.0, state.dtype)
-        plateau = Plateau(v, v, jnp.asarray(width, state.dtype))
-
         def pulse(carry, _):
             state, fields, guess = carry
             step = solver.advance(device, workspace, state, fields, plateau, ForwardMode())
@@ -71,7 +72,7 @@ def train_of(device, solver, width, pulses):
         start = (state, device.initial_fields(state), jnp.zeros_like(state))
         return jax.lax.scan(pulse, start, length=pulses)[1]
 
-    return jax.jit(jax.vmap(one))
+    return jax.vmap(one)(states)
 
 
 def main() -> None:
@@ -139,10 +140,11 @@ def main() -> None:
     ):  # fmt: skip
         one = device.init_state() if one is None else one
         many = jnp.broadcast_to(one, (counts[name], *one.shape))
-        run = train_of(device, writing_solver(None, device), 0.05, 10)
-        calls[name] = lambda run=run, many=many: run(many)
+        drive = [jnp.asarray(x, one.dtype) for x in (5.0, 0.05)]
+        solver = writing_solver(None, device)
+        calls[name] = lambda d=device, m=many, x=drive, s=solver: train(d, m, *x, s, PULSES)
     times = interleaved(calls, arguments.rounds)
-    rates = {name: counts[name] * 10 / times[name] for name in calls}
+    rates = {name: counts[name] * PULSES / times[name] for name in calls}
     numbers["pulses_per_second"] = rates
     for name in ("reduced", "reduced, float32"):
         ratio = rates[name] / rates["film"]
