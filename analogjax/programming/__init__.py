@@ -22,7 +22,10 @@ from .program import DELAYS as DELAYS
 from .program import Programmer as Programmer
 from .program import make_programmer as make_programmer
 from .program import program_levels as program_levels
-<<<<<<< HEAD
+from .reduced import ReducedDevice as ReducedDevice
+from .reduced_error import reduced_error as reduced_error
+from .sequences import PulseRecord as PulseRecord
+from .sequences import record_pulses as record_pulses
 from .statistics import absolute_error as absolute_error
 from .statistics import cumulative as cumulative
 from .statistics import describe as describe
@@ -31,12 +34,6 @@ from .statistics import overlap as overlap
 from .statistics import overlap_fraction as overlap_fraction
 from .statistics import repeat_difference as repeat_difference
 from .statistics import resolvable_levels as resolvable_levels
-=======
-from .reduced import ReducedDevice as ReducedDevice
-from .reduced_error import reduced_error as reduced_error
-from .sequences import PulseRecord as PulseRecord
-from .sequences import record_pulses as record_pulses
->>>>>>> reduced
 from .targets import Window as Window
 from .targets import condition_and_window as condition_and_window
 from .targets import find_window as find_window

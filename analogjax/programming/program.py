@@ -343,22 +343,12 @@ def make_programmer(
     check_space(space)
     level_coordinates(n_levels)
     controller, noise = resolve_controller(controller), resolve_noise(noise)
-<<<<<<< HEAD
-    if solver is None and device.default_solver == "adaptive":
-        # A pulse of one level moves little: this keeps its effect to about 1e-4 of itself, a
-        # hundredth of the spread of pulses, at half the cost of the device's own tolerance.
-        solver = Adaptive(1e-3, 1e-4, method="bosh3")
-    resolved = resolve_solver(solver, device)
+    resolved = writing_solver(solver, device)
     if state is None:
         state, found = condition_and_window(device)
         window = found if window is None else window
     elif window is None:
         window = find_window(device, state)
-=======
-    resolved = writing_solver(solver, device)
-    state = condition(device) if state is None else state
-    window = find_window(device, state) if window is None else window
->>>>>>> reduced
     return Programmer(
         device, state, window, controller, noise, resolved, int(n_levels), space, cooling=10.0
     )
