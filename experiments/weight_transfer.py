@@ -39,6 +39,9 @@ MAPPINGS = {
 }
 """Fixed before any result was seen; the first one gives the metrics without a suffix."""
 
+PUBLISHED_INDEX = 4.95e-3
+"""Nonlinearity index at 512 levels in the source's report, taken for a standard deviation."""
+
 NAMES = {
     "differential_channel_lsq": "pair, per channel, least squares",
     "differential_layer_max": "pair, per layer, maximum",
@@ -61,6 +64,10 @@ class Config:
     chips: int = 10
     delay_bits: list[int] = field(default_factory=lambda: [4])
     """Bits at which the accuracy against the delay is shown."""
+    error_scale: list[float] = field(
+        default_factory=lambda: [1e-3, 2e-3, PUBLISHED_INDEX, 1e-2, 2e-2, 5e-2, 0.1]
+    )
+    """Gaussian write errors [window] for the accuracy against the write error; empty for none."""
     images: int | None = None
     """Test images used; null for all."""
 
@@ -93,6 +100,9 @@ def run(config: Config, run: RunFolder) -> None:
             lambda m=mapping, s=space: transfer(config, run, model, test, tables, m, s),
         )
     later = run.stage("delay", lambda: against_delay(config, run, model, test, tables))
+    errors = None
+    if config.error_scale:
+        errors = run.stage("error_scale", lambda: against_error(config, run, model, test, tables))
     forgetting = None
     if config.contrast is not None:
         others = level_tables(config.contrast, run, name="contrast")
@@ -102,6 +112,8 @@ def run(config: Config, run: RunFolder) -> None:
 
     needed = report_accuracy(run, config, dataset, digital, results)
     report_levels(run, config, tables)
+    if errors is not None:
+        report_error_scale(run, config, digital, errors)
     report_delay(run, config, digital, later, forgetting)
     report_cost(run, config, model, tables, needed)
     write_results(run, config, results)
@@ -155,7 +167,7 @@ def transfer(config, run, model, test, tables, mapping, space) -> dict:
 
 def against_delay(config, run, model, test, tables) -> dict:
     """Accuracy of the same chips read at once and after each delay of the tables."""
-    space = sorted({s for _, s in tables})[0]
+    space = min(s for _, s in tables)
     most = max(n for n, s in tables if s == space)
     bits = [b for b in config.delay_bits if 2**b <= most]
     if not bits:
@@ -178,6 +190,28 @@ def against_delay(config, run, model, test, tables) -> dict:
     return {"delays": delays, "bits": np.array(bits), "accuracy": np.stack(rows)}
 
 
+def against_error(config, run, model, test, tables) -> dict:
+    """Accuracy with Gaussian write errors of any size, at a few bit depths."""
+    first = hardware(tables, next(iter(MAPPINGS)), main_space(config), 1)
+    key = jax.random.fold_in(jax.random.key(run.seed), 2)
+    bits = sorted({*config.delay_bits, max(config.bits)})
+    rows = []
+    with run.progress("write errors", len(config.error_scale)) as progress:
+        for scale in config.error_scale:
+            device = DeviceStatistics(first.device.r_low, first.device.r_high, GaussianError(scale))
+            devices = Hardware(device, first.mapping, bits=1)
+            rows.append(
+                accuracy_over_chips(model, devices, test, bits=bits, chips=config.chips, key=key)
+            )
+            progress.advance()
+    return {"scale": np.array(config.error_scale), "bits": np.array(bits), "chips": np.stack(rows)}
+
+
+def main_space(config) -> str:
+    """The space of the metrics without a suffix: conductance, if there are tables of it."""
+    return "G" if "G" in config.programming.spaces else config.programming.spaces[0]
+
+
 def fewest_bits(bits, accuracy, target) -> int:
     """Fewest bits from which on the accuracy stays within one point of the target; 0 if none."""
     enough = 0
@@ -196,9 +230,9 @@ def report_accuracy(run, config, dataset, digital, results) -> int:
     run.metric("accuracy_digital", digital, "test accuracy of the trained network")
     bits = config.bits
     needed, first = {}, next(iter(MAPPINGS))
-    main = (first, "G" if "G" in config.programming.spaces else config.programming.spaces[0])
+    main = (first, main_space(config))
     for (mapping, space), result in results.items():
-        mean, std = result["chips"].mean(1), result["chips"].std(1, ddof=min(1, config.chips - 1))
+        mean, std = result["chips"].mean(1), deviation(config, result["chips"])
         needed[mapping, space] = fewest_bits(bits, mean, digital)
         suffix = "" if (mapping, space) == main else f"_{mapping}_{space}"
         for b, m, s, i in zip(bits, mean, std, result["ideal"], strict=True):
@@ -258,8 +292,8 @@ def report_accuracy(run, config, dataset, digital, results) -> int:
         rows.append(
             [f"{NAMES[mapping]} ({space})", needed[mapping, space] or "none"]
             + [
-                f"{100 * v.mean():.2f} ± {100 * v.std(ddof=min(1, config.chips - 1)):.2f}"
-                for v in r["chips"]
+                f"{100 * m:.2f} ± {100 * s:.2f}"
+                for m, s in zip(r["chips"].mean(1), deviation(config, r["chips"]), strict=True)
             ]
         )
         rows.append(
@@ -273,6 +307,11 @@ def report_accuracy(run, config, dataset, digital, results) -> int:
         f"Mean ± standard deviation over {config.chips} chips; digital {100 * digital:.2f} %.",
     )
     return needed[main]
+
+
+def deviation(config, chips) -> np.ndarray:
+    """Standard deviation over chips; without the round-off of chips that all agree."""
+    return np.round(chips.std(1, ddof=min(1, config.chips - 1)), 12)
 
 
 def report_levels(run, config, tables) -> None:
@@ -308,11 +347,32 @@ def report_levels(run, config, tables) -> None:
         rows,
     )  # fmt: skip
     if len({n for n, _ in tables}) > 1:
-        space = sorted(s for _, s in tables)[0]
+        space = min(s for _, s in tables)
         growth = [
             describe(tables[n, space])["random_error_window"] for n in config.programming.levels
         ]
         run.metric("s_abs_growth", growth[-1] / growth[0], "s_abs(largest n) / s_abs(smallest n)")
+
+
+def report_error_scale(run, config, digital, errors) -> None:
+    """How large the write error may be, the published index marked."""
+    curves = {
+        f"{b} bits": (errors["scale"], errors["chips"][:, column])
+        for column, b in enumerate(errors["bits"])
+    }
+    for column, b in enumerate(errors["bits"]):
+        for scale, chips in zip(errors["scale"], errors["chips"][:, column], strict=True):
+            run.metric(f"accuracy_bits_{b}_error_{scale:g}", chips.mean())
+    fig = aj.plotting.accuracy_against_error(
+        curves, digital=digital, marked={"published index": PUBLISHED_INDEX}
+    )
+    run.section(
+        "How large the write error may be",
+        "Gaussian write errors instead of those of the tables. Marked is the published "
+        f"nonlinearity index at 512 levels, {PUBLISHED_INDEX:g} of the window, taken for a "
+        "standard deviation.",
+    )
+    run.figure("accuracy_error", fig, "Test accuracy against the standard deviation of writing.")
 
 
 def report_delay(run, config, digital, later, forgetting) -> None:
@@ -339,7 +399,7 @@ def report_delay(run, config, digital, later, forgetting) -> None:
 def report_cost(run, config, model, tables, needed) -> None:
     """Time and energy to write the network once."""
     bits = needed or max(config.bits)
-    space = "G" if "G" in config.programming.spaces else config.programming.spaces[0]
+    space = main_space(config)
     key = jax.random.key(run.seed)
     rows = []
     for mapping in MAPPINGS:

@@ -2,6 +2,7 @@
 
 from .accuracy import accuracy_against_bits as accuracy_against_bits
 from .accuracy import accuracy_against_delay as accuracy_against_delay
+from .accuracy import accuracy_against_error as accuracy_against_error
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
 from .learning import confusion as confusion

@@ -70,3 +70,30 @@ def accuracy_against_delay(curves: Curves, *, digital: float) -> Any:
     axis.set_ylabel("test accuracy [%]")
     axis.legend()
     return fig
+
+
+def accuracy_against_error(
+    curves: Curves, *, digital: float, marked: Mapping[str, float] | None = None
+) -> Any:
+    """Return accuracy against the size of the write error.
+
+    Args:
+        curves: By label: standard deviations [window] and accuracy (errors, chips).
+        digital: Accuracy of the digital network.
+        marked: Errors to mark, by label.
+    """
+    fig, axis = figure(width=5.2, height=3.4)
+    axis.axhline(100 * digital, color=COLORS[5], lw=1.0, label="digital")
+    for color, (label, (scale, chips)) in zip(COLORS, curves.items(), strict=False):
+        spread = chips.std(1, ddof=min(1, chips.shape[1] - 1))
+        axis.errorbar(
+            scale, 100 * chips.mean(1), 100 * spread, fmt="o-", ms=4, capsize=2, color=color,
+            label=label,
+        )  # fmt: skip
+    for label, value in (marked or {}).items():
+        axis.axvline(value, color=COLORS[3], lw=1.0, ls=":", label=label)
+    axis.set_xscale("log")
+    axis.set_xlabel("write error [window]")
+    axis.set_ylabel("test accuracy [%]")
+    axis.legend()
+    return fig
