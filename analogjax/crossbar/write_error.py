@@ -207,7 +207,7 @@ class StudentTError(_ScaledError):
         ``sqrt(dof (U^(-2/dof) - 1)) cos(2 pi V)`` with uniform U and V is exactly t-distributed:
         Bailey, Math. Comp. 62, 779 (1994). Without rejection: fast, and smooth in `dof`.
         """
-        radius, angle = jax.random.uniform(key, (2, *shape), FLOAT)
+        radius, angle = _uniform(key, (2, *shape))
         # 1 - U is above zero where U is below one.
         stretch = jnp.expm1(-2 / self.dof * jnp.log1p(-radius))
         # dof (...) is the square of t's radius; (dof - 2) / dof makes the variance one.
@@ -308,7 +308,7 @@ class EmpiricalError(AbstractWriteError):
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Return uniform numbers: each picks a repeat and a neighbour."""
-        return jax.random.uniform(key, shape, FLOAT)
+        return _uniform(key, shape)
 
     def error(
         self,
@@ -336,6 +336,11 @@ class EmpiricalError(AbstractWriteError):
         # At the ends of the window the neighbourhood lies to one side.
         start = jnp.clip(level - width // 2, 0, levels - width)
         return bow[level] + random[choice // width, start + choice % width]
+
+
+def _uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    # The default bounds are float64 with 64-bit floats on.
+    return jax.random.uniform(key, shape, FLOAT, np.float32(0), np.float32(1))
 
 
 def _rms(random: Float[np.ndarray, "times repeats levels"]) -> Float[np.ndarray, " times"]:

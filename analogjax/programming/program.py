@@ -42,16 +42,16 @@ DELAYS = (1.0, 60.0, 3600.0, 1e5)
 class Record(eqx.Module):
     """What is kept of every level (nan, or zero, where it was not reached)."""
 
-    resistance: Float[Array, " levels"]
+    resistance: Float[Array, "*levels"]
     """Resistance when the level was left [ohm]."""
-    reading: Float[Array, " levels"]
+    reading: Float[Array, "*levels"]
     """The reading that ended it [ohm]."""
-    met: Bool[Array, " levels"]
+    met: Bool[Array, "*levels"]
     """Whether that reading was accepted (else the pulses ran out)."""
-    pulses: Int[Array, " levels"]
-    time: Float[Array, " levels"]
+    pulses: Int[Array, "*levels"]
+    time: Float[Array, "*levels"]
     """Pulses, cooling and reads [s]."""
-    energy: Float[Array, " levels"]
+    energy: Float[Array, "*levels"]
     """Energy of pulses and reads [J]."""
     state: PyTree
     """State of the device, stacked."""
@@ -268,7 +268,7 @@ def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
 
 
 @eqx.filter_jit
-def _start(programmer: Programmer, keys: PRNGKeyArray) -> Lane:
+def _start(programmer: Programmer, keys: Array) -> Lane:
     return jax.vmap(programmer._lane)(keys)
 
 

@@ -45,7 +45,7 @@ def absolute_error(table: LevelTable, *, confidence: float = 0.95) -> tuple[floa
     return value, math.sqrt(squares / low), math.sqrt(squares / high)
 
 
-def overlap(s_over_pitch: float) -> float:
+def overlap(s_over_pitch: float | int) -> float:
     """Return the probability ``2 Q(1 / (2 s))`` that a Gaussian error exceeds half a pitch."""
     if s_over_pitch == 0:
         return 0.0

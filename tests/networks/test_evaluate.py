@@ -21,7 +21,7 @@ from analogjax.networks import (
 )
 
 SHAPE = (12, 12, 1)
-BITS = [1, 2, 5]
+BITS = [2, 5]
 KEY = jax.random.key(4)
 
 
@@ -58,7 +58,7 @@ def test_the_same_as_one_chip_at_a_time(split, name, t, mapping):
     hardware = Hardware.from_tables(tables(), bits=1, mapping=mapping)
     got = accuracy_over_chips(digital, hardware, split, bits=BITS, chips=2, key=KEY, t=t, batch=30)
     keys = chip_keys(KEY, 2)
-    wanted = np.empty((3, 2))
+    wanted = np.empty((2, 2))
     for i, bits in enumerate(BITS):
         analog = convert_to_analog(
             digital, Hardware.from_tables(tables(), bits=bits, mapping=mapping)
@@ -69,7 +69,7 @@ def test_the_same_as_one_chip_at_a_time(split, name, t, mapping):
             wanted[i, j] = np.mean(np.argmax(logits, -1) == split.y)
     # float32 sums in another order may turn one image of 101 whose two best logits are equal.
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1.01 / 101)
-    assert got.shape == (3, 2)
+    assert got.shape == (2, 2)
     assert len(np.unique(got)) > 1
 
 
@@ -125,9 +125,9 @@ def test_running_statistics_are_used_and_the_model_left(split):
     hardware = Hardware(DeviceStatistics(1.0e5, 1.19e5), bits=1)
     got = accuracy_over_chips(network, hardware, split, bits=[12], chips=1, key=KEY, batch=50)
     assert not network.norm.use_running_average
-    np.testing.assert_array_equal(network.norm.mean[...], np.float32(0.4))
+    np.testing.assert_array_equal(np.asarray(network.norm.mean[...]), np.float32(0.4))
     network.eval()
-    wanted = np.mean(np.argmax(network(to_float(split.x)), -1) == split.y)
+    wanted = np.mean(np.argmax(np.asarray(network(to_float(split.x))), -1) == split.y)
     # 12 bits: at most ties.
     assert got[0, 0] == pytest.approx(wanted, abs=2 / 101)
 
