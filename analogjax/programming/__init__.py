@@ -1,4 +1,4 @@
-"""Programming: levels by write-verify, their statistics, figures of merit of a pulse response."""
+"""Programming: levels by write-verify, reduced models, figures of merit of a pulse response."""
 
 from .config import ControllerConfig as ControllerConfig
 from .config import NoiseConfig as NoiseConfig
@@ -7,6 +7,7 @@ from .config import level_tables as level_tables
 from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
+from .distil import distil as distil
 from .indices import closure as closure
 from .indices import nonlinearity as nonlinearity
 from .indices import pearson as pearson
@@ -21,6 +22,10 @@ from .program import DELAYS as DELAYS
 from .program import Programmer as Programmer
 from .program import make_programmer as make_programmer
 from .program import program_levels as program_levels
+from .reduced import ReducedDevice as ReducedDevice
+from .reduced_error import reduced_error as reduced_error
+from .sequences import PulseRecord as PulseRecord
+from .sequences import record_pulses as record_pulses
 from .statistics import absolute_error as absolute_error
 from .statistics import cumulative as cumulative
 from .statistics import describe as describe

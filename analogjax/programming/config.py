@@ -19,8 +19,17 @@ from .targets import Window, condition_and_window
 if TYPE_CHECKING:
     from ..runs import RunFolder
 
-_CODE = ("physics", "devices", "stimuli", "simulation", "programming")
-"""Sub-packages whose source a level table depends on."""
+_CODE = (
+    "physics",
+    "devices",
+    "stimuli",
+    "simulation",
+    *(
+        f"programming/{name}.py"
+        for name in ("config", "controllers", "levels", "noise", "program", "targets")
+    ),
+)
+"""The source that a level table depends on."""
 
 
 @dataclass

@@ -312,6 +312,15 @@ def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: 
     return reads.T.reshape(delays.shape[0], repeats, levels)
 
 
+def writing_solver(solver: Any, device: AbstractDevice) -> AbstractSolver:
+    """Return the solver an argument names; None is one that suits the short pulses of a write."""
+    if solver is None and device.default_solver == "adaptive":
+        # A pulse of one level moves little: this keeps its effect to about 1e-4 of itself, a
+        # hundredth of the spread of pulses, at half the cost of the device's own tolerance.
+        solver = Adaptive(1e-3, 1e-4, method="bosh3")
+    return resolve_solver(solver, device)
+
+
 def make_programmer(
     device: AbstractDevice,
     n_levels: int,
@@ -334,11 +343,7 @@ def make_programmer(
     check_space(space)
     level_coordinates(n_levels)
     controller, noise = resolve_controller(controller), resolve_noise(noise)
-    if solver is None and device.default_solver == "adaptive":
-        # A pulse of one level moves little: this keeps its effect to about 1e-4 of itself, a
-        # hundredth of the spread of pulses, at half the cost of the device's own tolerance.
-        solver = Adaptive(1e-3, 1e-4, method="bosh3")
-    resolved = resolve_solver(solver, device)
+    resolved = writing_solver(solver, device)
     if state is None:
         state, found = condition_and_window(device)
         window = found if window is None else window

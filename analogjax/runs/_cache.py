@@ -28,8 +28,8 @@ def cached(
         kind: What they are; becomes a folder under `cache_folder()`.
         key: Plain values that determine them: configuration, seed, fingerprints of data.
         compute: Computes them.
-        code: Sub-packages of analogjax whose source determines them too: what an older version of
-            the code has computed is not used.
+        code: Sub-packages of analogjax, or files in them (``"programming/noise.py"``), whose source
+            determines them too: what an older version of the code has computed is not used.
 
     Returns:
         The arrays, and whether they came from the cache. A file that cannot be read is computed
@@ -53,11 +53,12 @@ def cache_file(kind: str, key: Mapping[str, Any], *, code: Sequence[str]) -> Pat
     return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
 
-def source_fingerprint(packages: Sequence[str]) -> str:
-    """Return a hash of the source files of sub-packages of analogjax."""
+def source_fingerprint(sources: Sequence[str]) -> str:
+    """Return a hash of source files, or of those of sub-packages, of analogjax."""
     digest = hashlib.sha256()
-    for package in sorted(packages):
-        for file in sorted((PACKAGE / package).rglob("*.py")):
+    for source in sorted(sources):
+        path = PACKAGE / source
+        for file in [path] if path.suffix == ".py" else sorted(path.rglob("*.py")):
             digest.update(file.relative_to(PACKAGE).as_posix().encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

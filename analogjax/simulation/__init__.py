@@ -9,3 +9,4 @@ from .simulate import Save as Save
 from .simulate import simulate as simulate
 from .solvers import Adaptive as Adaptive
 from .solvers import Heun as Heun
+from .solvers import RungeKutta4 as RungeKutta4
