@@ -38,8 +38,8 @@ def _by_products(x: Array, kernel: Array, strides: Any, padding: Any, *_: Any, *
 def _convolve(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
     """Return `jax.lax.conv_general_dilated` of few channels, where a CPU prefers a product.
 
-    Training steps of LeNet-5 are 1.7 times faster with it, and 4 times inside a compiled loop,
-    where XLA runs convolutions on one core (3 x 3 kernels, two cores, jax 0.10.1).
+    Training steps of LeNet-5 were 1.7 times faster with it, and 3 times inside a compiled loop
+    (3 x 3 kernels, two cores under load, jax 0.10.1); with 5 x 5 kernels evaluation was slower.
     """
     return jax.lax.platform_dependent(
         x,

@@ -54,7 +54,7 @@ class Checkpoints:
         if record["identity"] != self.identity:
             raise ValueError(
                 f"Argument `checkpoints` must be a folder of this training, but {self.folder} "
-                "holds those of another configuration, data set or seed."
+                "holds those of another configuration, data set, seed or version of jax."
             )
         stored = self._manager.restore(
             latest, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(to_arrays(tree)))

@@ -184,8 +184,7 @@ class _Training:
         batches = order[: self.steps * self.config.batch].reshape(self.steps, -1)
         losses, correct = [], []
         state = self.state
-        # Not one compiled loop: XLA runs convolutions inside a loop on one core (4.5 times slower
-        # for LeNet-5 on two cores, jax 0.10.1).
+        # Not one compiled loop: XLA may run convolutions inside a loop on one core of a CPU.
         for i, chosen in enumerate(batches):
             key = jax.random.fold_in(augment_key, i)
             state, loss, right = self.step(state, self.x, self.y, chosen, key)

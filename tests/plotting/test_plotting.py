@@ -48,3 +48,24 @@ def test_bars_are_sorted_by_magnitude():
     fig = plotting.elasticity_bars({"a": 0.1, "b": -2.0, "c": 0.01}, "e")
     names = [t.get_text() for t in fig.axes[0].get_yticklabels()]
     assert names == ["c", "a", "b"]
+
+
+def test_learning_curves_leave_out_what_a_logarithm_cannot_show():
+    history = {
+        "train_loss": np.array([1.0, 0.5]),
+        "train_accuracy": np.array([0.5, 1.0]),
+        "validation_loss": np.array([np.nan, np.nan]),
+        "validation_accuracy": np.array([np.nan, np.nan]),
+    }
+    fig = plotting.learning_curves(history, 2)
+    train, _, kept = fig.axes[1].lines
+    np.testing.assert_array_equal(train.get_ydata(), [50.0, np.nan])
+    assert kept.get_xdata()[0] == 2
+    fig.canvas.draw()
+
+
+def test_confusion_is_in_percent_of_the_truth():
+    fig = plotting.confusion(np.array([[3, 1], [0, 0]]), ("cat", "dog"))
+    np.testing.assert_array_equal(fig.axes[0].images[0].get_array(), [[75, 25], [0, 0]])
+    assert {t.get_text() for t in fig.axes[0].texts} == {"75.0", "25.0"}
+    fig.canvas.draw()
