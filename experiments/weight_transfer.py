@@ -16,6 +16,8 @@ import xarray as xr
 
 import analogjax as aj
 from analogjax.crossbar import (
+    DeviceStatistics,
+    GaussianError,
     Hardware,
     LevelCost,
     WeightMapping,
