@@ -7,14 +7,33 @@ is the contrast.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
+import jax
 import numpy as np
+from scipy import stats
 
 import analogjax as aj
+from analogjax.constants import BOLTZMANN
 from analogjax.devices import FilmConfig
-from analogjax.programming import ProgrammingConfig, describe, level_tables
-from analogjax.runs import RunFolder
+from analogjax.programming import (
+    ProgrammingConfig,
+    ReducedDevice,
+    absolute_error,
+    condition_and_window,
+    describe,
+    distil,
+    level_tables,
+    program_levels,
+    record_pulses,
+    reduced_error,
+    resolvable_levels,
+)
+from analogjax.runs import RunFolder, cached
+
+REDUCED_CODE = ("physics", "devices", "stimuli", "simulation", "programming")
+"""The source that the reduced model depends on."""
 
 PUBLISHED_INDEX = 4.95e-3
 """Nonlinearity index at 512 levels in the source's report; its formula is not public."""
@@ -29,6 +48,18 @@ class Config:
         default_factory=lambda: ProgrammingConfig(FilmConfig(32), levels=[128], spaces=["R"])
     )
     """The film that forgets."""
+    reduced: bool = True
+    """Distil the reduced model, test it against the film, and draw the map of resolvable levels."""
+    map_read_times: list[float] = field(
+        default_factory=lambda: [5e-6, 2e-5, 1e-4, 5e-4, 2e-3, 1e-2, 5e-2]
+    )
+    """Columns of the map: time of a read [s]."""
+    map_pulse_spreads: list[float] = field(
+        default_factory=lambda: [1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0]
+    )
+    """Rows of the map: spread of D t of a pulse."""
+    map_levels: int = 64
+    """Levels programmed at each point of the map."""
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -57,6 +88,8 @@ def run(config: Config, run: RunFolder) -> None:
     report_errors(run, tables, figures)
     report_noise(run, best)
     report_retention(run, config, shown, forgetting)
+    if config.reduced:
+        report_reduced(run, config, tables)
     for (n, which), table in tables.items():
         run.dataset(f"levels_{n}{which}", table.to_dataset())
     for (n, which), table in forgetting.items():
@@ -205,6 +238,130 @@ def report_retention(run, config, shown, forgetting) -> None:
         "dependence on amplitude but forgets: it loses pitches within seconds.",
     )
     run.figure("retention", fig, "rms error against the time since programming.")
+
+
+# The reduced model.
+
+
+def reduced_model(config, run) -> tuple[ReducedDevice, float]:
+    """Distil the film into a few states (from the cache if that was done before)."""
+    asked = config.programming
+    key = {"seed": run.seed, **dataclasses.asdict(asked)}
+
+    def compute():
+        film = asked.device.build()
+        run.log("distilling the reduced model: some minutes")
+        start, window = condition_and_window(
+            film,
+            v=asked.amplitude,
+            pulses=asked.window_pulses,
+            width=asked.window_width,
+            margin=asked.margin,
+        )
+        model = distil(film, start, key=jax.random.key(run.seed), window=window)
+        unseen = record_pulses(
+            film, start, window=window, key=jax.random.key(run.seed + 1), sequences=6, pulses=200
+        )
+        return {**model.to_arrays(), **reduced_error(model, unseen)}
+
+    def once():
+        arrays, hit = cached("reduced", key, compute, code=REDUCED_CODE)
+        if hit:
+            run.log("stage reduced: from the cache")
+        return arrays
+
+    stored = run.stage("reduced", once)
+    for name in ("rms", "max", "pulse_rms"):
+        run.metric(f"reduced_open_loop_{name}", stored[name], "error of R over the window")
+    return ReducedDevice.from_arrays(stored), float(stored["rms"])
+
+
+def same_levels(config, run, reduced, table) -> dict:
+    """Program the reduced model as the film was: are the errors of one distribution?"""
+    again = program_levels(
+        reduced,
+        table.n_levels,
+        space=table.space,
+        repeats=table.repeats,
+        controller=config.programming.controller.build(table.n_levels),
+        noise=config.programming.noise.build(),
+        key=jax.random.key(run.seed + 2),
+        state=reduced.init_state(),
+        window=table.window,
+    )
+    test = stats.ks_2samp(table.errors.ravel(), again.errors.ravel())
+    return {"errors": again.errors, "statistic": test.statistic, "p": test.pvalue}
+
+
+def resolvable(config, run, reduced, table) -> dict:
+    """Levels that can be told apart, over read time and pulse noise."""
+    times, spreads = config.map_read_times, config.map_pulse_spreads
+    found = np.zeros((len(spreads), len(times)))
+    with run.progress("map", found.size) as progress:
+        for row, spread in enumerate(spreads):
+            for column, time in enumerate(times):
+                noise = dataclasses.replace(
+                    config.programming.noise, pulse_spread=spread, read_bandwidth=0.5 / time
+                ).build()
+                # What the controller accepts is twice the noise of its readings, in the window.
+                middle = 0.5 * (table.r_high + table.r_low)
+                johnson = 4 * BOLTZMANN * 300.0 * float(noise.read_bandwidth) * middle
+                scatter = np.sqrt(johnson) / float(reduced.read_voltage)
+                accepted = 2 * scatter * middle / (table.r_high - table.r_low)
+                accepted = max(accepted, config.programming.controller.tolerance)
+                controller = dataclasses.replace(
+                    config.programming.controller, tolerance=accepted, most_pitches=np.inf
+                ).build(config.map_levels)
+                made = program_levels(
+                    reduced,
+                    config.map_levels,
+                    repeats=table.repeats,
+                    controller=controller,
+                    noise=noise,
+                    key=jax.random.fold_in(jax.random.key(run.seed + 3), row * len(times) + column),
+                    state=reduced.init_state(),
+                    window=table.window,
+                    delays=(1.0,),
+                )
+                found[row, column] = resolvable_levels(absolute_error(made)[0])
+                progress.advance()
+    return {"levels": found}
+
+
+def report_reduced(run, config, tables) -> None:
+    """How good the reduced model is, and the map that it draws."""
+    reduced, astray = reduced_model(config, run)
+    n, space = min(tables)
+    table = tables[n, space]
+    same = run.stage("reduced_levels", lambda: same_levels(config, run, reduced, table))
+    run.metric("reduced_ks_statistic", same["statistic"], f"film against reduced, n = {n}")
+    run.metric("reduced_ks_p", same["p"], "two-sample Kolmogorov-Smirnov")
+    run.section(
+        "Reduced model",
+        f"Six states distilled from the film. On unseen random pulses it goes astray by "
+        f"{100 * astray:.3f} % of the window (rms, open "
+        f"loop). Programmed to the same {n} levels under the same noise, its errors and the film's "
+        f"are of one distribution by the Kolmogorov-Smirnov test: D = "
+        f"{float(same['statistic']):.3f}, p = {float(same['p']):.2f}. Tables above are the film's.",
+    )
+    fig = aj.plotting.error_distributions(
+        {"film": table.errors / table.pitch, "reduced": same["errors"] / table.pitch}
+    )
+    run.figure("reduced_levels", fig, f"Errors of {n} levels: the film and the reduced model.")
+    drawn = run.stage("map", lambda: resolvable(config, run, reduced, table))
+    noise = config.programming.noise
+    fig = aj.plotting.resolvable_map(
+        np.array(config.map_read_times),
+        np.array(config.map_pulse_spreads),
+        drawn["levels"],
+        (0.5 / noise.read_bandwidth, noise.pulse_spread),
+    )
+    run.figure(
+        "resolvable",
+        fig,
+        "Levels resolvable at 1 % overlap, from the reduced model; the dot is the standard noise. "
+        "The rest of the noise (counting, temperature) stays as it is.",
+    )
 
 
 def rms_after(table) -> np.ndarray:

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Levels, and the weights of a network in them
 #
-# A TiO2-x film is taken from level to level by *write-verify*: read, compare, pulse. The errors that
-# remain are put into the weights of a small network, at one to seven bits per device. Sizes here are
-# small; `analogjax run programming` and `analogjax run mlp_mnist` are the full thing.
+# A TiO2-x film is taken from level to level by *write-verify*: read, compare, pulse. The errors
+# that remain are put into the weights of a small network, at one to seven bits per device. Sizes
+# here are small; `analogjax run programming` and `analogjax run mlp_mnist` are the full thing.
 
 # %%
 # %matplotlib inline
@@ -69,8 +69,8 @@ fig = aj.plotting.level_staircases({LEVELS: levels.pulses}, {LEVELS: levels.achi
 
 # %% [markdown]
 # Cumulative probability of the errors on a normal scale: a Gaussian would be a straight line, and
-# write-verify cuts the tails off at its tolerance. Dashed: half a pitch, where a level would be taken
-# for its neighbour.
+# write-verify cuts the tails off at its tolerance. Dashed: half a pitch, where a level would be
+# taken for its neighbour.
 
 # %%
 fig = aj.plotting.error_distributions({f"n = {LEVELS}": levels.errors / levels.pitch})
