@@ -7,13 +7,17 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import crossbar as crossbar
+    from . import data as data
     from . import devices as devices
+    from . import networks as networks
     from . import physics as physics
     from . import plotting as plotting
     from . import programming as programming
     from . import runs as runs
     from . import simulation as simulation
     from . import stimuli as stimuli
+    from . import training as training
     from .simulation import simulate as simulate
 
 try:
@@ -23,13 +27,17 @@ except metadata.PackageNotFoundError:
     __version__ = "0+checkout"
 
 _SUBPACKAGES = (
+    "data",
+    "crossbar",
     "devices",
+    "networks",
     "physics",
     "plotting",
     "programming",
     "runs",
     "simulation",
     "stimuli",
+    "training",
 )
 
 

@@ -76,6 +76,15 @@ def check_between(name: str, value: Any, low: float, high: float, unit: str = ""
     )
 
 
+def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) -> Any:
+    """Raise unless the value is a whole number (no bool) from `low` to `high`, None for no end."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        span = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"Argument `{name}` must be a whole number {span}, but is {value!r}.")
+    return value
+
+
 def check_shape(name: str, value: Any, shape: tuple[int | None, ...]) -> Any:
     """Raise unless the array has the shape; None stands for any length."""
     actual = jnp.shape(value)

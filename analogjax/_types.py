@@ -2,14 +2,15 @@
 
 One vocabulary for the whole package: ``x y`` are cells of a film (T1 at the origin), ``terminals``
 electrodes, ``edges faces`` boundary faces (four edges of ``faces`` faces each), ``pulses`` the
-pulses of a drive and ``times`` its read-out instants (one more than pulses).
+pulses of a drive and ``times`` its read-out instants (one more than pulses). In networks ``batch``
+are the inputs treated together and ``classes`` the logits of each.
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 Scalar: TypeAlias = Float[Array, ""]
 """A real number held as a zero-dimensional array (traced, differentiable)."""
@@ -35,6 +36,15 @@ Coverage: TypeAlias = Float[Array, "terminals 4 faces"]
 Terminals: TypeAlias = Float[Array, " terminals"]
 """One value per electrode."""
 
+Inputs: TypeAlias = Float[Array, "batch ..."]
+"""A batch of a network's inputs, of any shape."""
+
+Images: TypeAlias = Float[Array, "batch height width channels"]
+"""A batch of images."""
+
+Logits: TypeAlias = Float[Array, "batch classes"]
+"""A network's answers: the class of the largest is the one it names."""
+
 __all__ = [
     "Array",
     "Bool",
@@ -44,8 +54,12 @@ __all__ = [
     "FacesX",
     "FacesY",
     "Float",
+    "Images",
+    "Inputs",
     "Int",
+    "Logits",
     "Scalar",
     "ScalarLike",
     "Terminals",
+    "UInt",
 ]

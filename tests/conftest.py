@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -31,14 +32,22 @@ def project(tmp_path_factory, monkeypatch):
     from analogjax.runs import _library
 
     root = tmp_path_factory.mktemp("project")
-    monkeypatch.setattr(_library, "PACKAGE", _fake_project().make(root))
+    monkeypatch.setattr(_library, "PACKAGE", _module("fake_project").make(root))
     return root
 
 
-def _fake_project():
+@pytest.fixture(scope="session")
+def toy_device():
+    """Return the class `ToyDevice`: one number for a state, closed forms, quick to compile."""
+    return _module("toy_device").ToyDevice
+
+
+def _module(name):
     # By path, because the tests are no package.
-    path = Path(__file__).parent / "fake_project.py"
-    spec = importlib.util.spec_from_file_location("fake_project", path)
+    path = Path(__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

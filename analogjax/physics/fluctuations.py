@@ -18,6 +18,9 @@ from jaxtyping import PRNGKeyArray
 from .._types import Array, CellField, Float, Scalar
 from .grid import net_outflow
 
+Number = Float[Array, "..."] | float
+"""A diffusion number: one value, or one per face."""
+
 
 def _exclusion(c: Float[Array, "..."], c_max: Scalar) -> Float[Array, "..."]:
     """Return ``c (1 - c / c_max)``, never below zero."""
@@ -47,8 +50,8 @@ def draw_counts(key: PRNGKeyArray, mean: CellField, per_cell: Scalar, c_max: Sca
 def hop_noise(
     key: PRNGKeyArray,
     c: CellField,
-    number_x: Float[Array, "..."],
-    number_y: Float[Array, "..."],
+    number_x: Number,
+    number_y: Number,
     per_cell: Scalar,
     c_max: Scalar,
 ) -> CellField:

@@ -1,7 +1,17 @@
 """Figures: one style, maps of a film, bars, animations. matplotlib loads lazily."""
 
+from .accuracy import accuracy_against_bits as accuracy_against_bits
+from .accuracy import accuracy_against_delay as accuracy_against_delay
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
+from .learning import confusion as confusion
+from .learning import learning_curves as learning_curves
+from .levels import against_delay as against_delay
+from .levels import cumulative_levels as cumulative_levels
+from .levels import error_bands as error_bands
+from .levels import error_distributions as error_distributions
+from .levels import level_staircases as level_staircases
+from .levels import resolvable_map as resolvable_map
 from .maps import draw_electrodes as draw_electrodes
 from .maps import film_map as film_map
 from .maps import map_grid as map_grid

@@ -1,5 +1,9 @@
 """Programming: levels by write-verify, reduced models, figures of merit of a pulse response."""
 
+from .config import ControllerConfig as ControllerConfig
+from .config import NoiseConfig as NoiseConfig
+from .config import ProgrammingConfig as ProgrammingConfig
+from .config import level_tables as level_tables
 from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
@@ -22,5 +26,14 @@ from .reduced import ReducedDevice as ReducedDevice
 from .reduced_error import reduced_error as reduced_error
 from .sequences import PulseRecord as PulseRecord
 from .sequences import record_pulses as record_pulses
+from .statistics import absolute_error as absolute_error
+from .statistics import cumulative as cumulative
+from .statistics import describe as describe
+from .statistics import monotone_fraction as monotone_fraction
+from .statistics import overlap as overlap
+from .statistics import overlap_fraction as overlap_fraction
+from .statistics import repeat_difference as repeat_difference
+from .statistics import resolvable_levels as resolvable_levels
 from .targets import Window as Window
+from .targets import condition_and_window as condition_and_window
 from .targets import find_window as find_window

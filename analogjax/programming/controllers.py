@@ -164,7 +164,8 @@ class WriteVerify(AbstractController):
     def learn(self, before: Scalar, after: Scalar, pulse: Pulse, memory: _Memory) -> _Memory:
         """Move the rate of this polarity towards what the readings say.
 
-        A change of no more than the tolerance is mostly read noise: it counts for less.
+        Where neither what was expected nor what came is more than the tolerance, the difference is
+        mostly read noise, and counts for less.
         """
         up = pulse.amplitude * memory.polarity > 0
         moved = jnp.where(up, after - before, before - after)
@@ -178,9 +179,8 @@ class WriteVerify(AbstractController):
         # The wrong way, or nowhere: take it for a third of what was expected.
         measured = jnp.where(good, measured, old - jnp.log(3.0))
         noise = self.tolerance * memory.pitch
-        trust = self.gain * moved**2 / (moved**2 + noise**2)
-        trust = jnp.where(good, trust, 0.1 * self.gain)
-        trust = jnp.where(seconds > 0, trust, 0.0)
+        signal = jnp.maximum(jnp.abs(moved), jnp.exp(old) * seconds)
+        trust = self.gain * signal**2 / (signal**2 + noise**2)
         new = old + trust * jnp.clip(measured - old, -jnp.log(3.0), jnp.log(3.0))
         rates = jnp.where(up, jnp.stack([new, memory.log_rate[1]]), memory.log_rate)
         rates = jnp.where(up, rates, jnp.stack([memory.log_rate[0], new]))
@@ -203,7 +203,7 @@ class WriteVerify(AbstractController):
 
 
 def resolve_controller(controller: Any) -> AbstractController:
-    """Return the controller an argument names (`WriteVerify()` for None), or say what it must be."""
+    """Return the controller an argument names; `WriteVerify()` for None."""
     if controller is None:
         return WriteVerify()
     if isinstance(controller, AbstractController):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..devices import AbstractDevice
@@ -99,7 +100,7 @@ class LevelTable:
 
     def coordinate(self, resistance: np.ndarray) -> np.ndarray:
         """Return resistances as u: 0 at the first level, 1 at the last, in the levels' space."""
-        return np.asarray(self.window.coordinate(np.asarray(resistance), self.space))
+        return np.asarray(self.window.coordinate(jnp.asarray(resistance), self.space))
 
     @property
     def errors(self) -> np.ndarray:

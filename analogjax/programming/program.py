@@ -21,13 +21,19 @@ from .._checks import check_float64, check_not_negative
 from .._types import Array, Bool, Float, Int, Scalar
 from ..constants import ROOM_TEMPERATURE
 from ..devices import AbstractDevice
-from ..simulation import Adaptive, ForwardMode, condition
+from ..simulation import Adaptive, ForwardMode
 from ..simulation.result import Status
 from ..simulation.solvers import AbstractSolver, Plateau, resolve_solver
 from .controllers import AbstractController, resolve_controller
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise, resolve_noise
-from .targets import Window, check_space, find_window, level_coordinates
+from .targets import (
+    Window,
+    check_space,
+    condition_and_window,
+    find_window,
+    level_coordinates,
+)
 
 DELAYS = (1.0, 60.0, 3600.0, 1e5)
 """When every level is read again [s]: 1 s, 1 min, 1 h, about a day."""
@@ -36,16 +42,16 @@ DELAYS = (1.0, 60.0, 3600.0, 1e5)
 class Record(eqx.Module):
     """What is kept of every level (nan, or zero, where it was not reached)."""
 
-    resistance: Float[Array, " levels"]
+    resistance: Float[Array, "*levels"]
     """Resistance when the level was left [ohm]."""
-    reading: Float[Array, " levels"]
+    reading: Float[Array, "*levels"]
     """The reading that ended it [ohm]."""
-    met: Bool[Array, " levels"]
+    met: Bool[Array, "*levels"]
     """Whether that reading was accepted (else the pulses ran out)."""
-    pulses: Int[Array, " levels"]
-    time: Float[Array, " levels"]
+    pulses: Int[Array, "*levels"]
+    time: Float[Array, "*levels"]
     """Pulses, cooling and reads [s]."""
-    energy: Float[Array, " levels"]
+    energy: Float[Array, "*levels"]
     """Energy of pulses and reads [J]."""
     state: PyTree
     """State of the device, stacked."""
@@ -191,7 +197,7 @@ class Programmer(eqx.Module):
         left = alive & (near | (lane.spent[0] >= self.controller.max_pulses))
         record = self._note(lane, left, near)
         level = lane.level + left
-        spent = tuple(jnp.where(left, jnp.zeros_like(x), x) for x in lane.spent)
+        pulses, seconds, energy = (jnp.where(left, jnp.zeros_like(x), x) for x in lane.spent)
         target = targets[jnp.minimum(level, last)]
         already = self.controller.accepts(u, target, lane.memory)
         pulsed = alive & (level <= last) & ~already
@@ -221,7 +227,7 @@ class Programmer(eqx.Module):
         memory = self.controller.learn(u, self._coordinate(reading), pulse, lane.memory)
         read_time, read_energy = self._cost_of_read(v * current * width, resistance)
         cooling = self.cooling * getattr(device, "thermal_time", 0.0)
-        cost = (1, width + cooling + read_time, read_energy)
+        spent = (pulses + 1, seconds + width + cooling + read_time, energy + read_energy)
 
         def choose(new, old):
             return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, old)
@@ -235,7 +241,7 @@ class Programmer(eqx.Module):
             resistance=choose(resistance, lane.resistance),
             reading=choose(reading, lane.reading),
             level=level,
-            spent=tuple(x + jnp.where(ok, y, 0) for x, y in zip(spent, cost, strict=True)),
+            spent=choose(spent, (pulses, seconds, energy)),
             status=jnp.where(pulsed, status, lane.status),
             record=record,
         )
@@ -262,7 +268,7 @@ def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
 
 
 @eqx.filter_jit
-def _start(programmer: Programmer, keys: PRNGKeyArray) -> Lane:
+def _start(programmer: Programmer, keys: Array) -> Lane:
     return jax.vmap(programmer._lane)(keys)
 
 
@@ -338,8 +344,11 @@ def make_programmer(
     level_coordinates(n_levels)
     controller, noise = resolve_controller(controller), resolve_noise(noise)
     resolved = writing_solver(solver, device)
-    state = condition(device) if state is None else state
-    window = find_window(device, state) if window is None else window
+    if state is None:
+        state, found = condition_and_window(device)
+        window = found if window is None else window
+    elif window is None:
+        window = find_window(device, state)
     return Programmer(
         device, state, window, controller, noise, resolved, int(n_levels), space, cooling=10.0
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
@@ -59,6 +60,23 @@ class Window(eqx.Module):
         return 1 / (1 / self.r_high + u * (1 / self.r_low - 1 / self.r_high))
 
 
+def condition_and_window(
+    device: AbstractDevice,
+    *,
+    v: float = 5.0,
+    pulses: int = 100,
+    width: float = 0.25,
+    margin: float = 0.02,
+    solver: Any = None,
+) -> tuple[PyTree, Window]:
+    """Return what `condition` and then `find_window` return, from one run (one compilation)."""
+    signs = jnp.repeat(jnp.asarray([1.0, -1.0, 1.0]), pulses) * device.potentiation
+    result = simulate(device, pulse_train(v * signs, width=width), solver=solver)
+    state = jax.tree.map(lambda states: states[2 * pulses], result.state)
+    window = _inner_window(result.read_resistance[2 * pulses :], v, margin)
+    return state, window
+
+
 def find_window(
     device: AbstractDevice,
     state: PyTree,
@@ -88,11 +106,16 @@ def find_window(
     check_between("margin", margin, 0.0, 0.4)
     drive = pulse_train(device.potentiation * v * jnp.ones(pulses), width=width)
     result = simulate(device, drive, state, solver=solver, save=Save(states=False))
-    first, last = float(result.read_resistance[0]), float(result.read_resistance[-1])
+    return _inner_window(result.read_resistance, v, margin)
+
+
+def _inner_window(trace: Float[Array, " times"], v: float, margin: float) -> Window:
+    check_between("margin", margin, 0.0, 0.4)
+    first, last = float(trace[0]), float(trace[-1])
     if not last < first:
         raise ValueError(
-            f"Argument `v` must lower the resistance of the device, but {pulses} pulses of {v:g} V "
-            f"took it from {first:.6g} to {last:.6g} ohm."
+            "Argument `v` must lower the resistance of the device, but "
+            f"{trace.shape[0] - 1} pulses of {v:g} V took it from {first:.6g} to {last:.6g} ohm."
         )
     span = first - last
     return Window(first - margin * span, last + margin * span)

@@ -1,5 +1,7 @@
 """Run folders, configurations and progress: what surrounds an experiment, without any physics."""
 
+from ._cache import cache_file as cache_file
+from ._cache import cached as cached
 from ._compose import Composed as Composed
 from ._compose import compose as compose
 from ._compose import sweep as sweep
@@ -9,6 +11,8 @@ from ._folder import RunFolder as RunFolder
 from ._library import Library as Library
 from ._library import descriptions as descriptions
 from ._library import locate as locate
+from ._portions import from_arrays as from_arrays
+from ._portions import to_arrays as to_arrays
 from ._progress import Progress as Progress
 from ._progress import duration as duration
 from ._setup import cache_folder as cache_folder

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _atomic, _environment, _report, _stages
+from . import _atomic, _environment, _portions, _report, _stages
 from ._errors import UsageError
 from ._progress import Progress, ProgressDisplay, duration
 from ._schema import flatten
@@ -169,10 +169,56 @@ class RunFolder:
         arrays = _stages.as_arrays(name, compute())
         seconds = time.perf_counter() - start
         _stages.save(file, arrays)
+        (self.path / "stages" / f"{name}.part.npz").unlink(missing_ok=True)
         self._timings["stages"][name] = seconds
         self._write_timings()
         self.log(f"stage {name}: {duration(seconds)}")
         return arrays
+
+    def portions(
+        self,
+        name: str,
+        start: Callable[[], Any],
+        advance: Callable[[Any], Any],
+        done: Callable[[Any], int],
+        total: int,
+        *,
+        every: float = 20.0,
+    ) -> Any:
+        """Do long work in portions; after an interruption, go on from the last one stored.
+
+        Args:
+            name: What is being done; the state goes to `stages/NAME.part.npz`, which is removed
+                when the stage that contains the work (of the same name) is stored.
+            start: Returns the state before the first portion: a tree of arrays.
+            advance: Returns the state after another portion. Where one portion ends and the next
+                begins must not change the result.
+            done: How much of `total` a state has behind it.
+            total: All of it.
+            every: Least time between two stores [s].
+
+        Returns:
+            The final state.
+        """
+        state = start()
+        file = self.path / "stages" / f"{name}.part.npz"
+        if file.is_file():
+            state = _portions.from_arrays(_stages.load(file), state)
+            self.log(f"stage {name}: goes on at {done(state)} of {total}")
+        stored = time.perf_counter()
+        with self.progress(name, total) as progress:
+            before = done(state)
+            if before:
+                progress.advance(before)
+            while before < total:
+                state = advance(state)
+                now = done(state)
+                progress.advance(now - before)
+                before = now
+                if time.perf_counter() - stored > every and now < total:
+                    _stages.save(file, _portions.to_arrays(state))
+                    stored = time.perf_counter()
+        return state
 
     @contextlib.contextmanager
     def progress(self, description: str, total: int) -> Iterator[Progress]:

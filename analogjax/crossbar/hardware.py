@@ -1,0 +1,189 @@
+"""The hardware a network runs on: devices, mapping, bits (tiles, converters and domains follow)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import check_choice, check_positive, is_traced
+from .._types import Scalar, ScalarLike
+from .level_errors import LevelErrors, check_window
+from .mapping import WeightMapping, level_count
+from .write_error import (
+    FLOAT,
+    AbstractWriteError,
+    EmpiricalError,
+    GaussianError,
+    NoError,
+    StudentTError,
+)
+
+
+class DeviceStatistics(eqx.Module):
+    """What a network needs to know of its devices: the window and the write error.
+
+    Attributes:
+        r_low: Lowest resistance [ohm], float32 (networks compute in float32).
+        r_high: Highest resistance [ohm], float32.
+        write_error: Distribution of the write errors.
+        name: Which device this is; empty if unknown.
+    """
+
+    r_low: Scalar
+    r_high: Scalar
+    write_error: AbstractWriteError
+    name: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        r_low: ScalarLike,
+        r_high: ScalarLike,
+        write_error: AbstractWriteError | None = None,
+        *,
+        name: str = "",
+    ):
+        """Make device statistics.
+
+        Args:
+            r_low: Lowest resistance of the window [ohm].
+            r_high: Highest resistance of the window [ohm].
+            write_error: Distribution of the write errors; None for none.
+            name: Which device this is.
+
+        Raises:
+            ValueError: A window that is none, or write errors of another device.
+        """
+        check_positive("r_low", r_low, "ohm")
+        check_positive("r_high", r_high, "ohm")
+        if not (is_traced(r_low) or is_traced(r_high)):
+            check_window(float(r_low), float(r_high))
+        self.r_low, self.r_high = jnp.asarray(r_low, FLOAT), jnp.asarray(r_high, FLOAT)
+        self.write_error = NoError() if write_error is None else write_error
+        theirs = self.write_error.device
+        if name and theirs and name != theirs:
+            raise ValueError(
+                f"Argument `write_error` must be of the device {name!r}, but is of {theirs!r}."
+            )
+        self.name = name or theirs
+
+    @property
+    def ratio(self) -> Scalar:
+        """``r_high / r_low``."""
+        return self.r_high / self.r_low
+
+
+class Hardware(eqx.Module):
+    """What a network is converted to.
+
+    Attributes:
+        device: Window and write error of the devices.
+        mapping: From weights to levels.
+        bits: Bits per device: ``2^bits`` levels.
+    """
+
+    device: DeviceStatistics
+    mapping: WeightMapping = eqx.field(static=True)
+    bits: int = eqx.field(static=True)
+
+    def __init__(
+        self, device: DeviceStatistics, mapping: WeightMapping | None = None, *, bits: int
+    ):
+        """Make hardware.
+
+        Args:
+            device: Window and write error of the devices.
+            mapping: From weights to levels; None for the default one.
+            bits: Bits per device, a whole number of at least 1.
+
+        Raises:
+            ValueError: Bits that are no such or more than the level tables speak for, or write
+                errors in another space than the levels.
+        """
+        self.device = device
+        self.mapping = WeightMapping() if mapping is None else mapping
+        self.bits = bits
+        check_bits(bits, device)
+        space = device.write_error.space
+        if space is not None and space != self.mapping.space:
+            raise ValueError(
+                f"Argument `mapping` must have its levels in the space of the write errors, "
+                f"{space!r}, but has them in {self.mapping.space!r}."
+            )
+
+    @property
+    def n_levels(self) -> int:
+        """Levels per device."""
+        return int(level_count(self.bits))
+
+    def ideal(self) -> Hardware:
+        """Return the same hardware with devices that have no write error: quantisation alone."""
+        device = DeviceStatistics(self.device.r_low, self.device.r_high, name=self.device.name)
+        return Hardware(device, self.mapping, bits=self.bits)
+
+    @classmethod
+    def from_tables(
+        cls,
+        tables: Any,
+        *,
+        bits: int,
+        mapping: WeightMapping | None = None,
+        error: str = "empirical",
+        bow: bool = True,
+        device: str = "",
+    ) -> Hardware:
+        """Make hardware of devices with measured levels.
+
+        Args:
+            tables: One level table or several of one device, at several numbers of levels.
+            bits: Bits per device.
+            mapping: From weights to levels; None for the default one in the tables' space.
+            error: ``"empirical"``, ``"gaussian"``, ``"student_t"`` (these two from the table of the
+                most levels) or ``"none"``.
+            bow: Whether empirical errors keep their systematic part.
+            device: The device that the tables must be of; empty for any.
+
+        Raises:
+            ValueError: Tables of another device or space, or too few levels for the bits.
+        """
+        check_choice("error", error, ("empirical", "gaussian", "student_t", "none"))
+        given = tables if isinstance(tables, list | tuple) else [tables]
+        taken = [LevelErrors.from_table(table) for table in given]
+        for table in taken:
+            if device and table.device != device:
+                raise ValueError(
+                    f"Argument `tables` must be level tables of the device {device!r}, "
+                    f"but holds one of {table.device!r}."
+                )
+        empirical = EmpiricalError(taken, bow=bow if error == "empirical" else True)
+        finest = max(taken, key=lambda table: table.n_levels)
+        errors = {
+            "empirical": lambda: empirical,
+            "gaussian": lambda: GaussianError.from_table(finest),
+            "student_t": lambda: StudentTError.from_table(finest),
+            "none": NoError,
+        }
+        statistics = DeviceStatistics(
+            finest.r_low, finest.r_high, errors[error](), name=finest.device
+        )
+        mapping = WeightMapping(space=finest.space) if mapping is None else mapping
+        if mapping.space != finest.space:
+            raise ValueError(
+                f"Argument `mapping` must have its levels in the space of the tables, "
+                f"{finest.space!r}, but has them in {mapping.space!r}."
+            )
+        return cls(statistics, mapping, bits=bits)
+
+
+def check_bits(bits: Any, device: DeviceStatistics) -> Any:
+    """Raise unless a device can have this many bits; return the number(s) of levels."""
+    n_levels = level_count(bits)
+    largest = device.write_error.largest
+    if largest is not None and not is_traced(n_levels) and np.max(n_levels) > largest:
+        raise ValueError(
+            f"Argument `bits` must be at most {int(np.log2(largest))}, because the largest level "
+            f"table has {largest} levels, but is {int(np.max(np.asarray(bits)))}."
+        )
+    return n_levels

@@ -1,0 +1,163 @@
+"""Accuracy of a network over many chips and bit depths, in one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import PRNGKeyArray
+
+from .._types import Array, Float, Int, ScalarLike
+from ..crossbar import (
+    DeviceStatistics,
+    Hardware,
+    WeightMapping,
+    age,
+    assign_levels,
+    check_bits,
+    chip_weights,
+    layer_key,
+    write,
+)
+from ..data import to_float
+from .analog import analog_layers, convert_to_analog, layer_name
+
+
+def chip_keys(key: PRNGKeyArray, chips: int) -> Array:
+    """Return the key of each chip: ``program_analog_weights(analog, key=chip_keys(key, n)[i])``."""
+    return jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(chips))
+
+
+def accuracy_over_chips(
+    model: nnx.Module,
+    hardware: Hardware,
+    split: Any,
+    *,
+    bits: Sequence[int],
+    chips: int,
+    key: PRNGKeyArray,
+    t: ScalarLike = 0.0,
+    exclude: Sequence[str] = (),
+    batch: int = 1000,
+    parallel: int | None = None,
+) -> Float[np.ndarray, "bits chips"]:
+    """Return the share of inputs that each chip classifies correctly at each bit depth.
+
+    The same as programming, ageing and evaluating each chip by itself (`program_analog_weights`
+    with the keys of `chip_keys`, `drift_analog_weights`), in one compiled program for all of them:
+    levels are assigned once per bit depth, and few copies of the weights exist at a time. A chip
+    has the same key at every bit depth. For quantisation alone give ``hardware.ideal()`` and one
+    chip.
+
+    Args:
+        model: The digital model; evaluated as after ``model.eval()``, and left as it is.
+        hardware: What it is converted to; `bits` below take the place of its bits.
+        split: Inputs `x` (n, ...), uint8 images or floating-point numbers, and labels `y` (n,).
+        bits: Bits per device.
+        chips: Number of chips.
+        key: Random key of all chips.
+        t: Time since programming [s].
+        exclude: Layers that stay digital, as in `convert_to_analog`.
+        batch: Inputs per forward pass.
+        parallel: Chips evaluated side by side; None for one on a CPU, all (at most 16) elsewhere.
+
+    Raises:
+        ValueError: Bits that are no such or more than the level tables speak for, no chips, or a
+            time at which the write errors are not known.
+    """
+    for name, value in {"chips": chips, "batch": batch}.items():
+        if value < 1:
+            raise ValueError(f"Argument `{name}` must be at least 1, but is {value}.")
+    n_levels = jnp.asarray(np.atleast_1d(check_bits(np.asarray(bits), hardware.device)))
+    hardware.device.write_error.check_time(t)
+    names = frozenset(analog_layers(convert_to_analog(model, hardware, exclude=exclude)))
+    x, y, count = _in_batches(split, batch)
+    if parallel is None:
+        parallel = 1 if jax.default_backend() == "cpu" else min(chips, 16)
+    digital = nnx.clone(model)
+    digital.eval()
+    graph, kernels, rest = nnx.split(
+        digital, lambda path, _: path[-1] == "kernel" and layer_name(path[:-1]) in names, ...
+    )
+    correct = _correct(
+        graph,
+        kernels,
+        rest,
+        hardware.device,
+        x,
+        y,
+        n_levels,
+        chip_keys(key, chips),
+        jnp.asarray(t, jnp.float32),
+        mapping=hardware.mapping,
+        parallel=parallel,
+    )
+    return np.asarray(correct, np.float64) / count
+
+
+def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batch"], int]:
+    """Return inputs and labels in equal batches, and the number of inputs."""
+    x, y = np.asarray(split.x), np.asarray(split.y)
+    count = len(y)
+    batch = min(batch, count)
+    missing = -count % batch
+    # A label of -1 is never right.
+    x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
+    y = np.concatenate([y, np.full(missing, -1, y.dtype)]).astype(np.int32)
+    return jnp.asarray(x.reshape(-1, batch, *x.shape[1:])), jnp.asarray(y.reshape(-1, batch)), count
+
+
+@partial(jax.jit, static_argnames=("graph", "mapping", "parallel"))
+def _correct(
+    graph: nnx.GraphDef,
+    kernels: nnx.State,
+    rest: nnx.State,
+    device: DeviceStatistics,
+    x: Array,
+    y: Int[Array, "batches batch"],
+    n_levels: Int[Array, " bits"],
+    keys: Array,
+    t: Float[Array, ""],
+    *,
+    mapping: WeightMapping,
+    parallel: int,
+) -> Int[Array, "bits chips"]:
+    """Return how many inputs each chip classifies correctly."""
+    flat = [(path, kernel) for path, kernel in nnx.to_flat_state(kernels)]
+
+    def count(held: list[Array]) -> Int[Array, ""]:
+        """Return the number of inputs that these weights classify correctly."""
+        state = nnx.from_flat_state(
+            [(path, kernel.replace(w)) for (path, kernel), w in zip(flat, held, strict=True)]
+        )
+
+        def one_batch(batch):
+            logits = nnx.merge(graph, state, rest)(to_float(batch[0]))
+            return jnp.sum(jnp.argmax(logits, axis=-1) == batch[1], dtype=jnp.int32)
+
+        return jnp.sum(jax.lax.map(one_batch, (x, y)), dtype=jnp.int32)
+
+    def one_depth(n):
+        assigned = [
+            assign_levels(
+                kernel.get_value().astype(jnp.float32), device, n_levels=n, mapping=mapping
+            )
+            for _, kernel in flat
+        ]
+
+        def one_chip(key):
+            held = []
+            for (path, _), (levels, scale) in zip(flat, assigned, strict=True):
+                own = layer_key(key, layer_name(path[:-1]))
+                chip = age(write(levels, scale, device, n_levels=n, key=own), t)
+                held.append(chip_weights(chip, device, mapping=mapping))
+            return count(held)
+
+        return jax.lax.map(one_chip, keys, batch_size=parallel)
+
+    return jax.lax.map(one_depth, n_levels)

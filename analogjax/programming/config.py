@@ -1,0 +1,183 @@
+"""How a configuration file spells level tables; the border between YAML and programming."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from ..devices import FilmConfig
+from .controllers import WriteVerify
+from .levels import LevelTable, fingerprint
+from .noise import ProgrammingNoise
+from .program import DELAYS, Programmer, make_programmer
+from .targets import Window, condition_and_window
+
+if TYPE_CHECKING:
+    from ..runs import RunFolder
+
+_CODE = ("physics", "devices", "stimuli", "simulation", "programming")
+"""Sub-packages whose source a level table depends on."""
+
+
+@dataclass
+class NoiseConfig:
+    """Noise of programming; the defaults are the standard noise."""
+
+    pulse_spread: float = 0.01
+    """Log-normal spread of the effective D t of a pulse."""
+    read_bandwidth: float = 1000.0
+    """[Hz]"""
+    source_step: float = 1e-3
+    """[V]"""
+    temperature_wander: float = 0.01
+    """[K]"""
+    thermal: bool = True
+    counting: bool = True
+
+    def build(self) -> ProgrammingNoise:
+        """Return the noise."""
+        return ProgrammingNoise(**dataclasses.asdict(self))
+
+
+@dataclass
+class ControllerConfig:
+    """Write-verify with feedback."""
+
+    amplitude: float = 5.0
+    """[V]"""
+    width: float = 0.05
+    """First pulse [s]."""
+    tolerance: float = 4e-4
+    """Accepted error, as a fraction of the window (0.2 pitch of 512 levels), whatever the number of
+    levels: what limits it is the noise of a reading."""
+    most_pitches: float = 0.25
+    """Accepted error in pitches where that is less."""
+    shortest: float = 1e-4
+    """[s]"""
+    longest: float = 0.25
+    """[s]"""
+    max_pulses: int = 20
+
+    def build(self, n_levels: int) -> WriteVerify:
+        """Return the controller for a number of levels."""
+        values = dataclasses.asdict(self)
+        most = values.pop("most_pitches")
+        values["tolerance"] = min(self.tolerance * (n_levels - 1), most)
+        return WriteVerify(**values)
+
+
+@dataclass
+class ProgrammingConfig:
+    """A device, its window, and which level tables to make of it."""
+
+    device: FilmConfig = field(default_factory=lambda: FilmConfig(32, "nonvolatile"))
+    levels: list[int] = field(default_factory=lambda: [32, 128, 512])
+    spaces: list[str] = field(default_factory=lambda: ["R", "G"])
+    """Levels linear in resistance, in conductance, or tables of both."""
+    repeats: int = 10
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    amplitude: float = 5.0
+    """Amplitude of conditioning and of the train that opens the window [V]."""
+    window_pulses: int = 100
+    """Pulses of conditioning (each polarity) and of that train."""
+    window_width: float = 0.25
+    """Their duration [s]."""
+    margin: float = 0.02
+    """Share of that window left out at each end."""
+    delays: list[float] = field(default_factory=lambda: list(DELAYS))
+    """When every level is read again [s]."""
+
+    def __post_init__(self) -> None:
+        """Check what nothing else checks."""
+        for name in ("levels", "spaces", "delays"):
+            if not getattr(self, name):
+                raise ValueError(f"Argument `{name}` must name at least one, but is empty.")
+
+
+def level_tables(
+    config: ProgrammingConfig, run: RunFolder, *, name: str = "levels"
+) -> dict[tuple[int, str], LevelTable]:
+    """Return the level tables of a configuration: from the cache, a stored stage, or the device.
+
+    Args:
+        config: The configuration.
+        run: The run folder: stages, progress and seed.
+        name: Prefix of the stages.
+
+    Returns:
+        Tables by number of levels and space.
+    """
+    from ..runs import cached
+
+    device = config.device.build()
+    key = {"seed": run.seed, "device": fingerprint(device), **dataclasses.asdict(config)}
+    # One table does not depend on which others are made.
+    for other in ("levels", "spaces"):
+        del key[other]
+
+    def keep(stage: str, extra: dict[str, Any], compute: Any) -> dict[str, Any]:
+        def once() -> dict[str, Any]:
+            arrays, hit = cached("levels", key | extra, compute, code=_CODE)
+            if hit:
+                run.log(f"stage {stage}: from the cache")
+            return arrays
+
+        return run.stage(stage, once)
+
+    prepared = keep(f"{name}_window", {"what": "window"}, lambda: _prepare(config, device))
+    tables = {}
+    for n_levels in config.levels:
+        for space in config.spaces:
+            stage = f"{name}_{n_levels}{space}"
+            programmer = make_programmer(
+                device,
+                n_levels,
+                space=space,
+                controller=config.controller.build(n_levels),
+                noise=config.noise.build(),
+                state=jnp.asarray(prepared["state"]),
+                window=Window(prepared["r_high"].item(), prepared["r_low"].item()),
+            )
+            arrays = keep(
+                stage,
+                {"what": [n_levels, space]},
+                lambda stage=stage, programmer=programmer: _make_table(
+                    config, run, stage, programmer
+                ),
+            )
+            tables[n_levels, space] = LevelTable.from_arrays(arrays)
+    return tables
+
+
+def _prepare(config: ProgrammingConfig, device: Any) -> dict[str, Any]:
+    """Condition the device and find its window."""
+    state, window = condition_and_window(
+        device,
+        v=config.amplitude,
+        pulses=config.window_pulses,
+        width=config.window_width,
+        margin=config.margin,
+    )
+    return {"state": state, "r_high": window.r_high, "r_low": window.r_low}
+
+
+def _make_table(
+    config: ProgrammingConfig, run: RunFolder, stage: str, programmer: Programmer
+) -> dict[str, Any]:
+    key = jax.random.fold_in(jax.random.key(run.seed), programmer.n_levels)
+    key = jax.random.fold_in(key, programmer.space == "G")
+    key_lanes, key_reads = jax.random.split(key)
+    lanes = run.portions(
+        stage,
+        lambda: programmer.start(config.repeats, key=key_lanes),
+        lambda lanes: programmer.advance(lanes, 16),
+        lambda lanes: int(programmer.done(lanes).sum()),
+        config.repeats * programmer.n_levels,
+    )
+    table = programmer.finish(lanes, key=key_reads, delays=tuple(config.delays))
+    return table.to_arrays()

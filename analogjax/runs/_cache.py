@@ -1,0 +1,69 @@
+"""Results that take long and belong to a configuration, kept outside the checkout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _stages
+from ._library import PACKAGE
+from ._setup import cache_folder
+
+
+def cached(
+    kind: str,
+    key: Mapping[str, Any],
+    compute: Callable[[], Mapping[str, Any]],
+    *,
+    code: Sequence[str],
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Return named arrays from the cache, or compute and keep them.
+
+    Args:
+        kind: What they are; becomes a folder under `cache_folder()`.
+        key: Plain values that determine them: configuration, seed, fingerprints of data.
+        compute: Computes them.
+        code: Sub-packages of analogjax whose source determines them too: what an older version of
+            the code has computed is not used.
+
+    Returns:
+        The arrays, and whether they came from the cache. A file that cannot be read is computed
+        again.
+    """
+    file = cache_file(kind, key, code=code)
+    if file.is_file():
+        try:
+            return _stages.load(file), True
+        except (OSError, ValueError, KeyError, EOFError):
+            file.unlink(missing_ok=True)
+    arrays = _stages.as_arrays(kind, compute())
+    _stages.save(file, arrays)
+    return arrays, False
+
+
+def cache_file(kind: str, key: Mapping[str, Any], *, code: Sequence[str]) -> Path:
+    """Return the file in which `cached` keeps what belongs to a key."""
+    description = {"key": key, "code": source_fingerprint(code), "precision": _precision()}
+    text = json.dumps(description, sort_keys=True, default=str)
+    return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
+
+
+def source_fingerprint(packages: Sequence[str]) -> str:
+    """Return a hash of the source files of sub-packages of analogjax."""
+    digest = hashlib.sha256()
+    for package in sorted(packages):
+        for file in sorted((PACKAGE / package).rglob("*.py")):
+            digest.update(file.relative_to(PACKAGE).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _precision() -> bool:
+    import jax
+
+    return bool(jax.config.read("jax_enable_x64"))

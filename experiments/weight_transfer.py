@@ -1,0 +1,388 @@
+"""Write trained weights into programmed levels and read off how many bits a network needs.
+
+A network is trained digitally; its weights become levels of devices (2^b levels with b bits), each
+with the write error that the level tables of the vacancy model show. Accuracy against bits, with
+and without write error, for three mappings fixed beforehand, over many chips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+import xarray as xr
+
+import analogjax as aj
+from analogjax.crossbar import (
+    Hardware,
+    LevelCost,
+    WeightMapping,
+    programming_cost,
+)
+from analogjax.data import DataConfig
+from analogjax.networks import (
+    NetworkConfig,
+    accuracy_over_chips,
+    convert_to_analog,
+    program_analog_weights,
+)
+from analogjax.programming import ProgrammingConfig, describe, level_tables
+from analogjax.runs import RunFolder
+from analogjax.training import TrainingConfig
+
+MAPPINGS = {
+    "differential_channel_lsq": dict(scheme="differential", per="channel", clip="least_squares"),
+    "differential_layer_max": dict(scheme="differential", per="layer", clip="max"),
+    "offset_layer_max": dict(scheme="offset", per="layer", clip="max"),
+}
+"""Fixed before any result was seen; the first one gives the metrics without a suffix."""
+
+NAMES = {
+    "differential_channel_lsq": "pair, per channel, least squares",
+    "differential_layer_max": "pair, per layer, maximum",
+    "offset_layer_max": "offset, per layer, maximum",
+}
+
+
+@dataclass
+class Config:
+    """Data, network, recipe, levels, and how many chips."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
+    contrast: ProgrammingConfig | None = None
+    """A film that forgets, for the accuracy against the delay; null leaves it out."""
+    bits: list[int] = field(default_factory=lambda: list(range(1, 10)))
+    """Bits per device."""
+    chips: int = 10
+    delay_bits: list[int] = field(default_factory=lambda: [4])
+    """Bits at which the accuracy against the delay is shown."""
+    images: int | None = None
+    """Test images used; null for all."""
+
+    def __post_init__(self) -> None:
+        """Check what nothing else checks."""
+        for name in ("bits", "delay_bits"):
+            wrong = [b for b in getattr(self, name) if b < 1]
+            if wrong or not getattr(self, name):
+                raise ValueError(
+                    f"Argument `{name}` must be whole numbers of at least 1, "
+                    f"but is {getattr(self, name)}."
+                )
+        if self.chips < 1:
+            raise ValueError(f"Argument `chips` must be at least 1, but is {self.chips}.")
+
+
+def run(config: Config, run: RunFolder) -> None:
+    """Make levels, train, transfer, and report."""
+    dataset = config.data.load()
+    tables = level_tables(config.programming, run)
+    model, digital = trained_model(config, run, dataset)
+    test = dataset.test if config.images is None else dataset.test._replace(
+        x=dataset.test.x[: config.images], y=dataset.test.y[: config.images]
+    )  # fmt: skip
+    results = {}
+    for mapping, space in conditions(config):
+        name = f"{mapping}_{space}"
+        results[mapping, space] = run.stage(
+            f"accuracy_{name}",
+            lambda m=mapping, s=space: transfer(config, run, model, test, tables, m, s),
+        )
+    later = run.stage("delay", lambda: against_delay(config, run, model, test, tables))
+    forgetting = None
+    if config.contrast is not None:
+        others = level_tables(config.contrast, run, name="contrast")
+        forgetting = run.stage(
+            "contrast_delay", lambda: against_delay(config, run, model, test, others)
+        )
+
+    needed = report_accuracy(run, config, dataset, digital, results)
+    report_levels(run, config, tables)
+    report_delay(run, config, digital, later, forgetting)
+    report_cost(run, config, model, tables, needed)
+    write_results(run, config, results)
+
+
+# What is computed.
+
+
+def conditions(config) -> Iterator[tuple[str, str]]:
+    """Every mapping in every space of the tables."""
+    for space in sorted(config.programming.spaces):
+        for mapping in MAPPINGS:
+            yield mapping, space
+
+
+def trained_model(config, run, dataset):
+    """Return the network (from the cache if it was trained before) and its test accuracy."""
+    trained = aj.training.train_cached(
+        config.network,
+        dataset,
+        config.training,
+        seed=run.seed,
+        checkpoints=run.path / "checkpoints",
+        progress=run.progress,
+        log=run.log,
+    )
+    digital = run.stage(
+        "digital", lambda: {"accuracy": aj.training.accuracy(trained.model, dataset.test)}
+    )
+    return trained.model, float(digital["accuracy"])
+
+
+def hardware(tables, mapping: str, space: str, bits: int) -> Hardware:
+    """Devices with the write errors of the level tables in a space."""
+    chosen = [table for (_, s), table in tables.items() if s == space]
+    assign = "index" if space == "R" else "nearest"
+    return Hardware.from_tables(
+        chosen, bits=bits, mapping=WeightMapping(**MAPPINGS[mapping], space=space, assign=assign)
+    )
+
+
+def transfer(config, run, model, test, tables, mapping, space) -> dict:
+    """Accuracy at every bit depth: one ideal chip, and chips with write error."""
+    devices = hardware(tables, mapping, space, min(config.bits))
+    key = jax.random.fold_in(jax.random.key(run.seed), 1)
+    options = dict(bits=config.bits, key=key)
+    ideal = accuracy_over_chips(model, devices.ideal(), test, chips=1, **options)
+    chips = accuracy_over_chips(model, devices, test, chips=config.chips, **options)
+    return {"ideal": ideal[:, 0], "chips": chips}
+
+
+def against_delay(config, run, model, test, tables) -> dict:
+    """Accuracy of the same chips read at once and after each delay of the tables."""
+    space = sorted({s for _, s in tables})[0]
+    most = max(n for n, s in tables if s == space)
+    bits = [b for b in config.delay_bits if 2**b <= most]
+    if not bits:
+        raise ValueError(
+            f"Argument `delay_bits` must hold a depth of at most {most} levels, "
+            f"but is {config.delay_bits}."
+        )
+    devices = hardware(tables, next(iter(MAPPINGS)), space, bits[0])
+    delays = np.concatenate([[0.0], next(iter(tables.values())).delays])
+    key = jax.random.fold_in(jax.random.key(run.seed), 1)
+    rows = []
+    with run.progress("delays", len(delays)) as progress:
+        for t in delays:
+            rows.append(
+                accuracy_over_chips(
+                    model, devices, test, bits=bits, chips=config.chips, key=key, t=float(t)
+                )
+            )
+            progress.advance()
+    return {"delays": delays, "bits": np.array(bits), "accuracy": np.stack(rows)}
+
+
+def fewest_bits(bits, accuracy, target) -> int:
+    """Fewest bits from which on the accuracy stays within one point of the target; 0 if none."""
+    enough = 0
+    for b, value in sorted(zip(bits, accuracy, strict=True), reverse=True):
+        if value < target - 0.01:
+            break
+        enough = b
+    return enough
+
+
+# What is reported.
+
+
+def report_accuracy(run, config, dataset, digital, results) -> int:
+    """Accuracy against bits; return the fewest bits of the first mapping in conductance."""
+    run.metric("accuracy_digital", digital, "test accuracy of the trained network")
+    bits = config.bits
+    needed, first = {}, next(iter(MAPPINGS))
+    main = (first, "G" if "G" in config.programming.spaces else config.programming.spaces[0])
+    for (mapping, space), result in results.items():
+        mean, std = result["chips"].mean(1), result["chips"].std(1, ddof=min(1, config.chips - 1))
+        needed[mapping, space] = fewest_bits(bits, mean, digital)
+        suffix = "" if (mapping, space) == main else f"_{mapping}_{space}"
+        for b, m, s, i in zip(bits, mean, std, result["ideal"], strict=True):
+            run.metric(f"accuracy_bits_{b}_mean{suffix}", m)
+            run.metric(f"accuracy_bits_{b}_std{suffix}", s)
+            run.metric(f"accuracy_bits_{b}_ideal{suffix}", i)
+        run.metric(
+            f"min_bits{suffix}",
+            needed[mapping, space],
+            "fewest bits within one point of the digital accuracy (0: none)",
+        )
+        run.metric(f"min_bits_ideal{suffix}", fewest_bits(bits, result["ideal"], digital))
+    run.metric("parameters", aj.networks.parameter_count(
+        config.network.build(input_shape=dataset.input_shape, classes=len(dataset.classes))
+    ))  # fmt: skip
+    curves = {
+        f"{NAMES[mapping]} ({space})": (r["chips"], r["ideal"])
+        for (mapping, space), r in results.items()
+    }
+    spaces = sorted({space for _, space in results})
+    fig = aj.plotting.accuracy_against_bits(
+        bits,
+        [
+            (
+                f"levels linear in {space}",
+                {k.rsplit(" (", 1)[0]: v for k, v in curves.items() if k.endswith(f"({space})")},
+            )
+            for space in spaces
+        ],
+        digital=digital,
+    )
+    best = results[main]
+    value = needed[main]
+    said = f"needs {value} bits" if value else f"does not come so close with {max(bits)} bits"
+    depth = value or max(bits)
+    run.summary(
+        f"{config.network.name} on {dataset.name}: {100 * digital:.2f} % digital. Written into "
+        f"devices ({NAMES[main[0]]}, levels linear in {main[1]}) it {said} per device to stay "
+        f"within one point: {100 * best['chips'][bits.index(depth)].mean():.2f} % at {depth} bits, "
+        f"mean of {config.chips} chips, seed {run.seed}."
+    )
+    run.section(
+        "Accuracy against bits",
+        "b bits are 2^b levels per device: a pair of devices then holds 2^(b+1) - 1 weights, zero "
+        "among them; one device with an offset 2^b, zero not among them. The mappings were fixed "
+        "beforehand; nothing was chosen on test images. Levels linear in resistance are assigned "
+        "as if they were linear in conductance: their bend stays in the weights.",
+    )
+    run.figure(
+        "accuracy_bits",
+        fig,
+        "Test accuracy; circles and bars: mean and standard deviation over chips with write "
+        "error, dashed: quantisation alone, grey line: digital, band: one point below it.",
+    )
+    rows = []
+    for (mapping, space), r in results.items():
+        rows.append(
+            [f"{NAMES[mapping]} ({space})", needed[mapping, space] or "none"]
+            + [
+                f"{100 * v.mean():.2f} ± {100 * v.std(ddof=min(1, config.chips - 1)):.2f}"
+                for v in r["chips"]
+            ]
+        )
+        rows.append(
+            ["... without write error", fewest_bits(bits, r["ideal"], digital) or "none"]
+            + [f"{100 * v:.2f}" for v in r["ideal"]]
+        )
+    run.table(
+        "Test accuracy [%]",
+        ["mapping (levels linear in)", "bits needed", *[f"{b} b" for b in bits]],
+        rows,
+        f"Mean ± standard deviation over {config.chips} chips; digital {100 * digital:.2f} %.",
+    )
+    return needed[main]
+
+
+def report_levels(run, config, tables) -> None:
+    """Where the write errors come from, and whether more levels can hurt."""
+    finest = tables[max(tables, key=lambda k: k[0])]
+    rows = []
+    for (n, space), table in tables.items():
+        f = describe(table)
+        run.metric(f"random_error_window_{n}{space}", f["random_error_window"])
+        rows.append(
+            [
+                f"{n} ({space})",
+                f"{f['random_error_window']:.2e}",
+                f"{f['random_error_pitches']:.3f}",
+                f"{f['nonlinearity_rms']:.2e}",
+                f["pulses_mean"],
+                f["levels_missed"],
+            ]
+        )
+    device = config.programming.device
+    run.section(
+        "Write error",
+        f"Level tables of the full vacancy model ({device.preset}, {device.cells} x "
+        f"{device.cells} cells, {finest.repeats} repeats). {finest.controller} {finest.noise}\n\n"
+        "Each device of a chip draws its error from the table with the fewest levels that "
+        "suffice for its bits. The variance of a weight is that of rounding plus s_abs squared: "
+        "while s_abs does not grow with n, more levels cannot hurt.",
+    )
+    run.table(
+        "Level tables",
+        ["levels (linear in)", "s_abs [window]", "[pitch]", "nonlinearity rms [window]",
+         "pulses a level", "missed"],
+        rows,
+    )  # fmt: skip
+    if len({n for n, _ in tables}) > 1:
+        space = sorted(s for _, s in tables)[0]
+        growth = [
+            describe(tables[n, space])["random_error_window"] for n in config.programming.levels
+        ]
+        run.metric("s_abs_growth", growth[-1] / growth[0], "s_abs(largest n) / s_abs(smallest n)")
+
+
+def report_delay(run, config, digital, later, forgetting) -> None:
+    """Accuracy against the time between writing and reading."""
+    curves = {}
+    sets = [(config.programming, later, "")]
+    if forgetting is not None:
+        sets.append((config.contrast, forgetting, "contrast_"))
+    for which, result, prefix in sets:
+        for column, b in enumerate(result["bits"]):
+            values = result["accuracy"][:, column]
+            curves[f"{which.device.preset}, {b} bits"] = (result["delays"], values)
+            for t, value in zip(result["delays"], values.mean(1), strict=True):
+                run.metric(f"{prefix}accuracy_bits_{b}_after_{t:g}s", value)
+    fig = aj.plotting.accuracy_against_delay(curves, digital=digital)
+    run.section(
+        "Delay between writing and reading",
+        "The same chips, each device moved to what its level read at that time. The isothermal "
+        "film, where it is shown, follows the published dependence on amplitude but forgets.",
+    )
+    run.figure("accuracy_delay", fig, "Test accuracy against time; leftmost: at once.")
+
+
+def report_cost(run, config, model, tables, needed) -> None:
+    """Time and energy to write the network once."""
+    bits = needed or max(config.bits)
+    space = "G" if "G" in config.programming.spaces else config.programming.spaces[0]
+    key = jax.random.key(run.seed)
+    rows = []
+    for mapping in MAPPINGS:
+        devices = hardware(tables, mapping, space, bits)
+        chip = program_analog_weights(convert_to_analog(model, devices), key=key)
+        n = min(n for n, s in tables if s == space and n >= 2**bits)
+        cost = programming_cost(aj.networks.chips(chip), LevelCost.from_table(tables[n, space]))
+        rows.append(
+            [NAMES[mapping], cost.devices, cost.time_serial, cost.time_parallel, cost.energy]
+        )
+        if mapping == next(iter(MAPPINGS)):
+            run.metric("devices", cost.devices)
+            run.metric("time_to_program_serial_s", cost.time_serial)
+            run.metric("time_to_program_parallel_s", cost.time_parallel)
+            run.metric("energy_to_program_J", cost.energy)
+    run.section(
+        "Cost of writing",
+        f"At {bits} bits, each device climbing the staircase of its table from the first level. "
+        "Serial: one device after another; parallel: a row of a layer at a time. Time and energy "
+        "scale with the width of a pulse, which is assumed.",
+    )
+    run.table(
+        "To program the network once",
+        ["mapping", "devices", "time, serial [s]", "time, row by row [s]", "energy [J]"],
+        rows,
+    )
+
+
+def write_results(run, config, results) -> None:
+    """Labelled arrays."""
+    names = [f"{m}_{s}" for m, s in results]
+    dims = ("condition", "bits", "chip")
+    run.dataset(
+        "accuracy",
+        xr.Dataset(
+            {
+                "chips": (dims, np.stack([r["chips"] for r in results.values()]), {"units": "1"}),
+                "ideal": (
+                    dims[:2],
+                    np.stack([r["ideal"] for r in results.values()]),
+                    {"units": "1"},
+                ),
+            },
+            {"condition": names, "bits": ("bits", config.bits, {"units": "1"})},
+        ),
+    )
