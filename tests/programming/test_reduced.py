@@ -278,6 +278,22 @@ def test_a_pulse_is_a_fixed_row_of_cheap_operations(reduced):
     assert compiled.cost_analysis()["flops"] < 1e4
 
 
+def test_the_solver_is_of_fourth_order(reduced):
+    # Long enough for the error to stand above rounding, short enough for the order to show.
+    plateau = Plateau(jnp.asarray(4.5), jnp.asarray(5.5), jnp.asarray(0.1))
+    state = reduced.init_state()
+
+    def end(steps):
+        solver, fields = RungeKutta4(steps), reduced.initial_fields(state)
+        return solver.advance(reduced, None, state, fields, plateau, ForwardMode()).state
+
+    exact = end(32)
+    errors = [float(jnp.linalg.norm(end(n) - exact)) for n in (1, 2, 4)]
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    # Not yet asymptotic at one step.
+    assert orders[-1] == pytest.approx(4.0, abs=0.6)
+
+
 def test_single_precision(reduced):
     single = jax.tree.map(lambda x: x.astype(jnp.float32), reduced)
     drive = aj.stimuli.pulse_train(jnp.full(20, 5.0), width=0.02)
