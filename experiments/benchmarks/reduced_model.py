@@ -34,8 +34,7 @@ PULSES = 10
 def prepared(cells: int, cache: Path | None):
     """Return film, conditioned state, window and reduced device."""
     film = aj.devices.FourTerminalTiO2(cells, preset="nonvolatile")
-    state = aj.simulation.condition(film)
-    window = pg.find_window(film, state, margin=0.0)
+    state, window = pg.condition_and_window(film, margin=0.0)
     if cache is not None and cache.exists():
         with np.load(cache) as arrays:
             return film, state, window, pg.ReducedDevice.from_arrays(dict(arrays))

