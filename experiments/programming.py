@@ -260,7 +260,16 @@ def reduced_model(config, run) -> tuple[ReducedDevice, float]:
         )
         model = distil(film, start, key=jax.random.key(run.seed), window=window)
         unseen = record_pulses(
-            film, start, window=window, key=jax.random.key(run.seed + 1), sequences=6, pulses=200
+            film,
+            start,
+            window,
+            amplitude=asked.amplitude,
+            amplitudes=(0.92 * asked.amplitude, 1.04 * asked.amplitude),
+            widths=(1e-3, asked.window_width),
+            sequences=6,
+            pulses=200,
+            ambient_spread=3.0,
+            key=jax.random.key(run.seed + 1),
         )
         return {**model.to_arrays(), **reduced_error(model, unseen)}
 
