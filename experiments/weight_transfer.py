@@ -44,6 +44,12 @@ MAPPINGS = {
 PUBLISHED_INDEX = 4.95e-3
 """Nonlinearity index at 512 levels in the source's report, taken for a standard deviation."""
 
+DRAWN = {
+    "empirical": "Each device draws its error from the table of the fewest levels that suffice.",
+    "gaussian": "Each device draws its error from a Gaussian fitted to the table of most levels.",
+    "student_t": "Each device draws its error from a Student t fitted to the table of most levels.",
+}
+
 NAMES = {
     "differential_channel_lsq": "pair, per channel, least squares",
     "differential_layer_max": "pair, per layer, maximum",
@@ -61,6 +67,9 @@ class Config:
     programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
     contrast: ProgrammingConfig | None = None
     """A film that forgets, for the accuracy against the delay; null leaves it out."""
+    error: str = "empirical"
+    """``empirical`` draws write errors from the tables; ``gaussian`` and ``student_t`` fit the table
+    of the most levels, and so speak for more bits than it has."""
     bits: list[int] = field(default_factory=lambda: list(range(1, 10)))
     """Bits per device."""
     chips: int = 10
@@ -82,6 +91,10 @@ class Config:
                     f"Argument `{name}` must be whole numbers of at least 1, "
                     f"but is {getattr(self, name)}."
                 )
+        if self.error not in DRAWN:
+            raise ValueError(
+                f"Argument `error` must be one of {', '.join(DRAWN)}, but is {self.error!r}."
+            )
         if self.chips < 1:
             raise ValueError(f"Argument `chips` must be at least 1, but is {self.chips}.")
 
@@ -148,18 +161,21 @@ def trained_model(config, run, dataset):
     return trained.model, float(digital["accuracy"])
 
 
-def hardware(tables, mapping: str, space: str, bits: int) -> Hardware:
+def hardware(config, tables, mapping: str, space: str, bits: int) -> Hardware:
     """Devices with the write errors of the level tables in a space."""
     chosen = [table for (_, s), table in tables.items() if s == space]
     assign = "index" if space == "R" else "nearest"
     return Hardware.from_tables(
-        chosen, bits=bits, mapping=WeightMapping(**MAPPINGS[mapping], space=space, assign=assign)
+        chosen,
+        bits=bits,
+        mapping=WeightMapping(**MAPPINGS[mapping], space=space, assign=assign),
+        error=config.error,
     )
 
 
 def transfer(config, run, model, test, tables, mapping, space) -> dict:
     """Accuracy at every bit depth: one ideal chip, and chips with write error."""
-    devices = hardware(tables, mapping, space, min(config.bits))
+    devices = hardware(config, tables, mapping, space, min(config.bits))
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
     options = dict(bits=config.bits, key=key)
     ideal = accuracy_over_chips(model, devices.ideal(), test, chips=1, **options)
@@ -171,13 +187,13 @@ def against_delay(config, run, model, test, tables) -> dict:
     """Accuracy of the same chips read at once and after each delay of the tables."""
     space = min(s for _, s in tables)
     most = max(n for n, s in tables if s == space)
-    bits = [b for b in config.delay_bits if 2**b <= most]
+    bits = [b for b in config.delay_bits if config.error != "empirical" or 2**b <= most]
     if not bits:
         raise ValueError(
             f"Argument `delay_bits` must hold a depth of at most {most} levels, "
             f"but is {config.delay_bits}."
         )
-    devices = hardware(tables, next(iter(MAPPINGS)), space, bits[0])
+    devices = hardware(config, tables, next(iter(MAPPINGS)), space, bits[0])
     delays = np.concatenate([[0.0], next(iter(tables.values())).delays])
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
     rows = []
@@ -194,7 +210,7 @@ def against_delay(config, run, model, test, tables) -> dict:
 
 def against_error(config, run, model, test, tables) -> dict:
     """Accuracy with Gaussian write errors of any size, at a few bit depths."""
-    first = hardware(tables, next(iter(MAPPINGS)), main_space(config), 1)
+    first = hardware(config, tables, next(iter(MAPPINGS)), main_space(config), 1)
     key = jax.random.fold_in(jax.random.key(run.seed), 2)
     bits = sorted({*config.delay_bits, max(config.bits)})
     rows = []
@@ -338,8 +354,7 @@ def report_levels(run, config, tables) -> None:
         "Write error",
         f"Level tables of the full vacancy model ({device.preset}, {device.cells} x "
         f"{device.cells} cells, {finest.repeats} repeats). {finest.controller} {finest.noise}\n\n"
-        "Each device of a chip draws its error from the table with the fewest levels that "
-        "suffice for its bits. The variance of a weight is that of rounding plus s_abs squared: "
+        f"{DRAWN[config.error]} The variance of a weight is that of rounding plus s_abs squared: "
         "while s_abs does not grow with n, more levels cannot hurt.",
     )
     run.table(
@@ -405,9 +420,10 @@ def report_cost(run, config, model, tables, needed) -> None:
     key = jax.random.key(run.seed)
     rows = []
     for mapping in MAPPINGS:
-        devices = hardware(tables, mapping, space, bits)
+        devices = hardware(config, tables, mapping, space, bits)
         chip = program_analog_weights(convert_to_analog(model, devices), key=key)
-        n = min(n for n, s in tables if s == space and n >= 2**bits)
+        fine = [n for n, s in tables if s == space and n >= 2**bits]
+        n = min(fine, default=max(n for n, s in tables if s == space))
         cost = programming_cost(aj.networks.chips(chip), LevelCost.from_table(tables[n, space]))
         rows.append(
             [NAMES[mapping], cost.devices, cost.time_serial, cost.time_parallel, cost.energy]
