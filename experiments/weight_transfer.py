@@ -68,7 +68,7 @@ class Config:
     contrast: ProgrammingConfig | None = None
     """A film that forgets, for the accuracy against the delay; null leaves it out."""
     error: str = "empirical"
-    """``empirical`` draws write errors from the tables; ``gaussian`` and ``student_t`` fit the table
+    """``empirical`` draws errors from the tables; ``gaussian`` and ``student_t`` fit the table
     of the most levels, and so speak for more bits than it has."""
     bits: list[int] = field(default_factory=lambda: list(range(1, 10)))
     """Bits per device."""
