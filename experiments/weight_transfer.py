@@ -24,6 +24,7 @@ from analogjax.crossbar import (
     programming_cost,
 )
 from analogjax.data import DataConfig
+from analogjax.devices import FilmConfig
 from analogjax.networks import (
     NetworkConfig,
     accuracy_over_chips,
@@ -65,8 +66,11 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
-    contrast: ProgrammingConfig | None = None
-    """A film that forgets, for the accuracy against the delay; null leaves it out."""
+    contrast: ProgrammingConfig = field(
+        default_factory=lambda: ProgrammingConfig(FilmConfig(32), levels=[128], spaces=["G"])
+    )
+    """A film that forgets, for the accuracy against the delay."""
+    show_contrast: bool = True
     error: str = "empirical"
     """``empirical`` draws errors from the tables; ``gaussian`` and ``student_t`` fit the table
     of the most levels, and so speak for more bits than it has."""
@@ -119,7 +123,7 @@ def run(config: Config, run: RunFolder) -> None:
     if config.error_scale:
         errors = run.stage("error_scale", lambda: against_error(config, run, model, test, tables))
     forgetting = None
-    if config.contrast is not None:
+    if config.show_contrast:
         others = level_tables(config.contrast, run, name="contrast")
         forgetting = run.stage(
             "contrast_delay", lambda: against_delay(config, run, model, test, others)
