@@ -40,7 +40,7 @@ class _Lines:
     def advance(self, n: int = 1) -> None:
         self.done += n
         now = time.monotonic()
-        if self.done >= self.total or now - self.last >= self.every:
+        if self.done >= self.total or (self.done and now - self.last >= self.every):
             self.last = now
             self.report(now - self.start)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -185,3 +187,30 @@ def test_finished_figures_are_closed(folder):
     figure = plt.figure()
     folder.figure("empty", figure)
     assert figure.number not in plt.get_fignums()
+
+
+def test_portions_go_on_where_they_were_stored(tmp_path):
+    calls = []
+
+    def advance(state):
+        calls.append(int(state["n"]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return {"n": state["n"] + 1, "key": jax.random.split(state["key"])[0]}
+
+    def work(run):
+        start = {"n": jnp.zeros((), jnp.int32), "key": jax.random.key(0)}
+        return run.portions("slow", lambda: start, advance, lambda s: int(s["n"]), 5, every=0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        work(runs.RunFolder(tmp_path / "run", CONFIG))
+    calls.append(None)
+    run = runs.RunFolder(tmp_path / "run", CONFIG)
+    final = run.stage("slow", lambda: {"key": jax.random.key_data(work(run)["key"])})["key"]
+    # Two portions were stored before the interruption: they are not done again.
+    assert calls == [0, 1, 2, None, 2, 3, 4]
+    key = jax.random.key(0)
+    for _ in range(5):
+        key = jax.random.split(key)[0]
+    np.testing.assert_array_equal(final, jax.random.key_data(key))
+    assert not list((run.path / "stages").glob("*.part.npz"))

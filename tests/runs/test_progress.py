@@ -59,3 +59,12 @@ def test_total_is_checked(tmp_path):
         folder.progress("x", 0),
     ):
         pass
+
+
+def test_nothing_done_yet_is_no_estimate(capsys):
+    # A first portion that compiles for long and finishes nothing must not divide by zero.
+    lines = _progress._Lines("slow", 3, every=0.0)
+    lines.advance(0)
+    assert capsys.readouterr().err == ""
+    lines.advance(1)
+    assert "slow: 1/3" in capsys.readouterr().err
