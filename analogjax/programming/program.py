@@ -116,7 +116,10 @@ class Programmer(eqx.Module):
             ValueError: A negative delay.
         """
         check_not_negative("delays", delays, "s")
-        reread = np.asarray(_read_again(self, lanes, key, jnp.asarray(delays)))
+        shape = (len(delays), *lanes.record.resistance.shape)
+        reread = np.zeros(shape)
+        if delays:
+            reread = np.asarray(_read_again(self, lanes, key, jnp.asarray(delays)))
         record = jax.tree.map(np.asarray, lanes.record)
         reached = np.arange(self.n_levels) < np.asarray(lanes.level)[:, None]
         resistance = np.where(reached, record.resistance, np.nan)

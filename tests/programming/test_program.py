@@ -129,6 +129,11 @@ def test_rereads_follow_the_device_at_rest(toy_device):
         table.errors_after(2.0)
 
 
+def test_no_delay_is_no_reread(toy_device):
+    table = program(toy_device(), n=4, noise="none", delays=())
+    assert table.reread.shape == (0, 3, 4)
+
+
 def test_readings_have_the_thermal_noise_of_their_bandwidth(toy_device):
     # 20 x 64 readings: the standard deviation is known to 2 % (one sigma); 8 % is four of them.
     noise = ProgrammingNoise(
