@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 import analogjax as aj
+from analogjax._checks import check_whole
 from analogjax.crossbar import (
     DeviceStatistics,
     GaussianError,
@@ -23,7 +24,7 @@ from analogjax.crossbar import (
     WeightMapping,
     programming_cost,
 )
-from analogjax.data import DataConfig
+from analogjax.data import DataConfig, Split
 from analogjax.devices import FilmConfig
 from analogjax.networks import (
     NetworkConfig,
@@ -99,18 +100,26 @@ class Config:
             raise ValueError(
                 f"Argument `error` must be one of {', '.join(DRAWN)}, but is {self.error!r}."
             )
-        if self.chips < 1:
-            raise ValueError(f"Argument `chips` must be at least 1, but is {self.chips}.")
+        check_whole("chips", self.chips)
+        if self.images is not None:
+            check_whole("images", self.images)
+        most = max(self.programming.levels)
+        if self.error == "empirical" and 2 ** max(self.bits) > most:
+            raise ValueError(
+                f"Argument `bits` must be such that the largest level table, of {most} levels, has "
+                f"2^bits of them, but is {self.bits}."
+            )
 
 
 def run(config: Config, run: RunFolder) -> None:
     """Make levels, train, transfer, and report."""
     dataset = config.data.load()
+    # What is wrong with network or recipe is said before the levels are made.
+    config.network.build(input_shape=dataset.input_shape, classes=len(dataset.classes))
+    aj.training.check_data(dataset, config.training)
+    test = Split(dataset.test.x[: config.images], dataset.test.y[: config.images])
     tables = level_tables(config.programming, run)
-    model, digital = trained_model(config, run, dataset)
-    test = dataset.test if config.images is None else dataset.test._replace(
-        x=dataset.test.x[: config.images], y=dataset.test.y[: config.images]
-    )  # fmt: skip
+    model, digital = trained_model(config, run, dataset, test)
     results = {}
     for mapping, space in conditions(config):
         name = f"{mapping}_{space}"
@@ -148,7 +157,7 @@ def conditions(config) -> Iterator[tuple[str, str]]:
             yield mapping, space
 
 
-def trained_model(config, run, dataset):
+def trained_model(config, run, dataset, test):
     """Return the network (from the cache if it was trained before) and its test accuracy."""
     trained = aj.training.train_cached(
         config.network,
@@ -159,9 +168,7 @@ def trained_model(config, run, dataset):
         progress=run.progress,
         log=run.log,
     )
-    digital = run.stage(
-        "digital", lambda: {"accuracy": aj.training.accuracy(trained.model, dataset.test)}
-    )
+    digital = run.stage("digital", lambda: {"accuracy": aj.training.accuracy(trained.model, test)})
     return trained.model, float(digital["accuracy"])
 
 
@@ -357,9 +364,13 @@ def report_levels(run, config, tables) -> None:
     run.section(
         "Write error",
         f"Level tables of the full vacancy model ({device.preset}, {device.cells} x "
-        f"{device.cells} cells, {finest.repeats} repeats). {finest.controller} {finest.noise}\n\n"
+        f"{device.cells} cells, {finest.repeats} repeats). {finest.controller} (In the window the "
+        f"tolerance is {config.programming.controller.tolerance:g} for every number of levels.) "
+        f"{finest.noise}\n\n"
         f"{DRAWN[config.error]} The variance of a weight is that of rounding plus s_abs squared: "
-        "while s_abs does not grow with n, more levels cannot hurt.",
+        "while s_abs does not grow with n, more levels cannot hurt. Here s_abs is what tolerance "
+        "and noise of a reading leave, the same for every n; a tolerance tied to the pitch would "
+        "make it fall with n.",
     )
     run.table(
         "Level tables",
@@ -439,7 +450,8 @@ def report_cost(run, config, model, tables, needed) -> None:
             run.metric("energy_to_program_J", cost.energy)
     run.section(
         "Cost of writing",
-        f"At {bits} bits, each device climbing the staircase of its table from the first level. "
+        f"At {bits} bits, each device climbing the staircase of the table of {n} levels from the "
+        "first one on. "
         "Serial: one device after another; parallel: a row of a layer at a time. Time and energy "
         "scale with the width of a pulse, which is assumed.",
     )

@@ -24,7 +24,7 @@ from ..crossbar import (
     layer_key,
     write,
 )
-from ..data import to_float
+from ..data import check_images, check_labels, to_float
 from .analog import analog_layers, convert_to_analog, layer_name
 
 
@@ -67,20 +67,26 @@ def accuracy_over_chips(
         parallel: Chips evaluated side by side; None for one on a CPU, all (at most 16) elsewhere.
 
     Raises:
-        ValueError: Bits that are no such or more than the level tables speak for, no chips, or a
-            time at which the write errors are not known.
+        ValueError: Bits that are no such or more than the level tables speak for, no chips, a time
+            at which the write errors are not known, inputs of another shape, labels out of range.
     """
     for name, value in {"chips": chips, "batch": batch}.items():
         if value < 1:
             raise ValueError(f"Argument `{name}` must be at least 1, but is {value}.")
     n_levels = jnp.asarray(np.atleast_1d(check_bits(np.asarray(bits), hardware.device)))
     hardware.device.write_error.check_time(t)
+    if len(split.y) == 0:
+        raise ValueError("Argument `split` must hold at least one input, but is empty.")
+    check_images(np.asarray(split.x), getattr(model, "input_shape", np.shape(split.x)[1:]))
     names = frozenset(analog_layers(convert_to_analog(model, hardware, exclude=exclude)))
     x, y, count = _in_batches(split, batch)
     if parallel is None:
         parallel = 1 if jax.default_backend() == "cpu" else min(chips, 16)
     digital = nnx.clone(model)
     digital.eval()
+    one = jax.ShapeDtypeStruct((1, *x.shape[2:]), x.dtype)
+    classes = jax.eval_shape(lambda inputs: digital(to_float(inputs)), one).shape[-1]
+    check_labels(np.asarray(split.y), classes)
     graph, kernels, rest = nnx.split(
         digital, lambda path, _: path[-1] == "kernel" and layer_name(path[:-1]) in names, ...
     )

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from .._checks import check_whole
 from ..devices import FilmConfig
 from .controllers import WriteVerify
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise
-from .program import DELAYS, Programmer, make_programmer
-from .targets import Window, condition_and_window
+from .program import DELAYS, Programmer, make_programmer, raise_if_all_failed
+from .targets import Window, check_space, condition_and_window, level_coordinates
 
 if TYPE_CHECKING:
     from ..runs import RunFolder
 
 _CODE = (
+    "constants.py",
     "physics",
     "devices",
     "stimuli",
@@ -106,6 +108,11 @@ class ProgrammingConfig:
         for name in ("levels", "spaces", "delays"):
             if not getattr(self, name):
                 raise ValueError(f"Argument `{name}` must name at least one, but is empty.")
+        for n_levels in self.levels:
+            level_coordinates(n_levels)
+        for space in self.spaces:
+            check_space(space)
+        check_whole("repeats", self.repeats, 2)
 
 
 def level_tables(
@@ -121,7 +128,7 @@ def level_tables(
     Returns:
         Tables by number of levels and space.
     """
-    from ..runs import cached
+    from ..runs import cache_file, cached
 
     device = config.device.build()
     key = {"seed": run.seed, "device": fingerprint(device), **dataclasses.asdict(config)}
@@ -152,14 +159,20 @@ def level_tables(
                 state=jnp.asarray(prepared["state"]),
                 window=Window(prepared["r_high"].item(), prepared["r_low"].item()),
             )
+            extra = {"what": [n_levels, space]}
+            # What was begun by other code, or for another key, is not gone on with.
+            version = cache_file("levels", key | extra, code=_CODE).stem
             arrays = keep(
                 stage,
-                {"what": [n_levels, space]},
-                lambda stage=stage, programmer=programmer: _make_table(
-                    config, run, stage, programmer
+                extra,
+                lambda stage=stage, programmer=programmer, version=version: _make_table(
+                    config, run, stage, programmer, version
                 ),
             )
-            tables[n_levels, space] = LevelTable.from_arrays(arrays)
+            table = LevelTable.from_arrays(arrays)
+            if table.failed:
+                run.log(f"note: {table.failed} levels of {stage} were not reached and are left out")
+            tables[n_levels, space] = table
     return tables
 
 
@@ -176,7 +189,7 @@ def _prepare(config: ProgrammingConfig, device: Any) -> dict[str, Any]:
 
 
 def _make_table(
-    config: ProgrammingConfig, run: RunFolder, stage: str, programmer: Programmer
+    config: ProgrammingConfig, run: RunFolder, stage: str, programmer: Programmer, version: str
 ) -> dict[str, Any]:
     key = jax.random.fold_in(jax.random.key(run.seed), programmer.n_levels)
     key = jax.random.fold_in(key, programmer.space == "G")
@@ -187,6 +200,8 @@ def _make_table(
         lambda lanes: programmer.advance(lanes, 16),
         lambda lanes: int(programmer.done(lanes).sum()),
         config.repeats * programmer.n_levels,
+        version=version,
     )
+    raise_if_all_failed(programmer, lanes)
     table = programmer.finish(lanes, key=key_reads, delays=tuple(config.delays))
     return table.to_arrays()

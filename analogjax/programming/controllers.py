@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
-from .._checks import check_choice, check_positive
+from .._checks import check_choice, check_positive, check_whole
 from .._types import Array, Bool, Scalar
 
 
@@ -131,8 +131,7 @@ class WriteVerify(AbstractController):
             check_positive(name, value)
             setattr(self, name, jnp.asarray(value, dtype))
         check_choice("knob", knob, ("width", "amplitude"))
-        if max_pulses < 1:
-            raise ValueError(f"Argument `max_pulses` must be at least 1, but is {max_pulses}.")
+        check_whole("max_pulses", max_pulses, 1)
         self.max_pulses, self.knob = int(max_pulses), knob
 
     def start(self, pitch: float, polarity: float) -> _Memory:

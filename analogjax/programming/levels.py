@@ -31,7 +31,8 @@ class LevelTable:
     target: np.ndarray
     """(n_levels,) ohm."""
     achieved: np.ndarray
-    """(repeats, n_levels) ohm: what the device had when the level was left (not a reading)."""
+    """(repeats, n_levels) ohm: what the device had when the level was left, at its nominal
+    temperature and without the noise of a reading."""
     reading: np.ndarray
     """(repeats, n_levels) ohm: the reading that ended the level."""
     met: np.ndarray
@@ -46,6 +47,8 @@ class LevelTable:
     """(delays,) s."""
     reread: np.ndarray
     """(delays, repeats, n_levels) ohm: read again, with the noise of a read."""
+    status: np.ndarray
+    """(repeats,): a `simulation.Status` as an integer; why a repeat stopped, if it did."""
     r_high: float
     """First level [ohm]."""
     r_low: float
@@ -126,7 +129,12 @@ class LevelTable:
 
     @property
     def error_std(self) -> np.ndarray:
-        """(n_levels,) ohm: the random part, standard deviation over repeats."""
+        """(n_levels,) ohm: the random part, standard deviation over repeats.
+
+        Raises:
+            ValueError: A table with one repeat.
+        """
+        self.check_repeats()
         return np.nanstd(self.achieved, axis=0, ddof=1)
 
     @property
@@ -142,6 +150,15 @@ class LevelTable:
             "rms": float(np.sqrt(np.nanmean(deviation**2))),
             "mean": float(np.nanmean(deviation)),
         }
+
+    def check_repeats(self) -> None:
+        """Raise unless some level was reached by two repeats, as a spread needs."""
+        reached = np.isfinite(self.achieved).sum(axis=0)
+        if reached.max() < 2:
+            raise ValueError(
+                "Argument `table` must have a level that 2 repeats reached, but has none "
+                f"({self.repeats} repeats)."
+            )
 
     # Storing.
 
@@ -185,6 +202,7 @@ def fingerprint(device: AbstractDevice) -> str:
     leaves, structure = jax.tree.flatten(eqx.filter(device, eqx.is_array))
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:
-        # Seven digits: the same device in float32 and in float64 is the same device.
-        digest.update(np.array2string(np.asarray(leaf, np.float32), threshold=2**31).encode())
+        # Single precision: the same device in float32 and in float64 is the same device.
+        single = np.asarray(leaf, np.float32)
+        digest.update(str(single.shape).encode() + single.tobytes())
     return f"{type(device).__name__}-{digest.hexdigest()[:12]}"

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._checks import check_float64, check_not_negative
+from .._checks import check_float64, check_not_negative, check_whole
 from .._types import Array, Bool, Float, Int, Scalar
 from ..constants import ROOM_TEMPERATURE
 from ..devices import AbstractDevice
@@ -42,8 +42,6 @@ DELAYS = (1.0, 60.0, 3600.0, 1e5)
 class Record(eqx.Module):
     """What is kept of every level (nan, or zero, where it was not reached)."""
 
-    resistance: Float[Array, "*levels"]
-    """Resistance when the level was left [ohm]."""
     reading: Float[Array, "*levels"]
     """The reading that ended it [ohm]."""
     met: Bool[Array, "*levels"]
@@ -65,7 +63,6 @@ class Lane(eqx.Module):
     fields: PyTree
     guess: PyTree
     memory: PyTree
-    resistance: Scalar
     reading: Scalar
     """The last reading [ohm]."""
     level: Int[Array, ""]
@@ -95,8 +92,7 @@ class Programmer(eqx.Module):
         Raises:
             ValueError: Fewer than one repeat.
         """
-        if repeats < 1:
-            raise ValueError(f"Argument `repeats` must be at least 1, but is {repeats}.")
+        check_whole("repeats", repeats, 1)
         return _start(self, jax.random.split(key, repeats))
 
     def advance(self, lanes: Lane, pulses: int) -> Lane:
@@ -116,22 +112,21 @@ class Programmer(eqx.Module):
             ValueError: A negative delay.
         """
         check_not_negative("delays", delays, "s")
-        shape = (len(delays), *lanes.record.resistance.shape)
-        reread = np.zeros(shape)
+        reread = np.zeros((len(delays), *lanes.record.reading.shape))
         if delays:
             reread = np.asarray(_read_again(self, lanes, key, jnp.asarray(delays)))
         record = jax.tree.map(np.asarray, lanes.record)
         reached = np.arange(self.n_levels) < np.asarray(lanes.level)[:, None]
-        resistance = np.where(reached, record.resistance, np.nan)
         coordinates = level_coordinates(self.n_levels)
         return LevelTable(
             target=np.asarray(self.window.resistance(coordinates, self.space)),
-            achieved=resistance,
+            achieved=np.where(reached, np.asarray(_read_exactly(self, lanes)), np.nan),
             reading=np.where(reached, record.reading, np.nan),
             met=record.met & reached,
-            pulses=record.pulses,
-            time=record.time,
-            energy=record.energy,
+            pulses=np.where(reached, record.pulses, np.nan),
+            time=np.where(reached, record.time, np.nan),
+            energy=np.where(reached, record.energy, np.nan),
+            status=np.asarray(lanes.status),
             delays=np.asarray(delays, float),
             reread=np.where(reached, reread, np.nan),
             r_high=float(self.window.r_high),
@@ -152,13 +147,14 @@ class Programmer(eqx.Module):
         state = self.state
         if self.noise.counting:
             state = self.device.draw_state(state, key=key_draw)
-        resistance = self.device.read(state)
-        reading = self._read(key_read, self.device, resistance)
+        key_read, key_wander = jax.random.split(key_read)
+        device = wandering(self.device, self.noise.temperature(key_wander))
+        resistance = device.read(state)
+        reading = self._read(key_read, device, resistance)
         dtype = resistance.dtype
         zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
         per_level = jnp.zeros(self.n_levels, dtype)
         record = Record(
-            resistance=per_level,
             reading=per_level,
             met=jnp.zeros(self.n_levels, bool),
             pulses=jnp.zeros(self.n_levels, jnp.int32),
@@ -172,7 +168,6 @@ class Programmer(eqx.Module):
             fields=self.device.initial_fields(state),
             guess=jax.tree.map(jnp.zeros_like, state),
             memory=self.controller.start(1 / (self.n_levels - 1), self.device.potentiation),
-            resistance=resistance,
             reading=reading,
             level=none,
             spent=(none, *self._cost_of_read(zero, resistance)),
@@ -241,7 +236,6 @@ class Programmer(eqx.Module):
             fields=choose(result.fields, lane.fields),
             guess=choose(guess, lane.guess),
             memory=choose(memory, lane.memory),
-            resistance=choose(resistance, lane.resistance),
             reading=choose(reading, lane.reading),
             level=level,
             spent=choose(spent, (pulses, seconds, energy)),
@@ -252,7 +246,7 @@ class Programmer(eqx.Module):
     def _note(self, lane: Lane, left: Bool[Array, ""], near: Bool[Array, ""]) -> Record:
         index = jnp.minimum(lane.level, self.n_levels - 1)
         pulses, time, energy = lane.spent
-        new = Record(lane.resistance, lane.reading, near, pulses, time, energy, lane.state)
+        new = Record(lane.reading, near, pulses, time, energy, lane.state)
         return jax.tree.map(
             lambda rows, x: rows.at[index].set(jnp.where(left, x, rows[index])), lane.record, new
         )
@@ -296,7 +290,7 @@ def _advance(programmer: Programmer, lanes: Lane, pulses: Int[Array, ""]) -> Lan
 def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: Array) -> Array:
     """Resistance of every state after every delay, read with fresh noise."""
     states = lanes.record.state
-    repeats, levels = lanes.record.resistance.shape
+    repeats, levels = lanes.record.reading.shape
 
     def one(inputs):
         state, key = inputs
@@ -315,6 +309,15 @@ def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: 
     return reads.T.reshape(delays.shape[0], repeats, levels)
 
 
+@eqx.filter_jit
+def _read_exactly(programmer: Programmer, lanes: Lane) -> Array:
+    """Resistance of every state at the nominal temperature, without noise."""
+    repeats, levels = lanes.record.reading.shape
+    flat = jax.tree.map(lambda x: x.reshape(repeats * levels, *x.shape[2:]), lanes.record.state)
+    reads = lax.map(programmer.device.read, flat, batch_size=min(64, repeats * levels))
+    return reads.reshape(repeats, levels)
+
+
 def writing_solver(solver: Any, device: AbstractDevice) -> AbstractSolver:
     """Return the solver an argument names; None is one that suits the short pulses of a write."""
     if solver is None and device.default_solver == "adaptive":
@@ -322,6 +325,20 @@ def writing_solver(solver: Any, device: AbstractDevice) -> AbstractSolver:
         # hundredth of the spread of pulses, at half the cost of the device's own tolerance.
         solver = Adaptive(1e-3, 1e-4, method="bosh3")
     return resolve_solver(solver, device)
+
+
+def raise_if_all_failed(programmer: Programmer, lanes: Lane) -> None:
+    """Raise if no lane came to the end; a few that failed are nan in the table, and counted.
+
+    Raises:
+        RuntimeError: One sentence with the level and the reason of the first lane.
+    """
+    status = np.asarray(lanes.status)
+    if (status != Status.SUCCESS).all():
+        raise RuntimeError(
+            f"None of {status.size} repeats reached all {programmer.n_levels} levels; the first "
+            f"stopped at level {int(lanes.level[0])}: {Status(int(status[0])).sentence}."
+        )
 
 
 def make_programmer(
@@ -394,7 +411,7 @@ def program_levels(
 
     Raises:
         ValueError: A wrong argument, in one sentence.
-        RuntimeError: Conditioning or finding the window failed.
+        RuntimeError: Conditioning or finding the window failed, or no repeat came to the end.
     """
     programmer = make_programmer(
         device, n_levels, space=space, controller=controller, noise=noise,
@@ -409,4 +426,5 @@ def program_levels(
         lanes = programmer.advance(lanes, 32)
     if progress is not None:
         progress(total, total)
+    raise_if_all_failed(programmer, lanes)
     return programmer.finish(lanes, key=key_reads, delays=delays)

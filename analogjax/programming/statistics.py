@@ -31,7 +31,7 @@ def absolute_error(table: LevelTable, *, confidence: float = 0.95) -> tuple[floa
         Value, lower and upper bound, as fractions of the window.
 
     Raises:
-        ValueError: A table with one repeat, a confidence outside (0, 1).
+        ValueError: No level that two repeats reached, a confidence outside (0, 1).
     """
     check_between("confidence", confidence, 1e-6, 1 - 1e-6)
     if table.repeats < 2:
@@ -104,13 +104,15 @@ def repeat_difference(table: LevelTable) -> dict[str, float]:
 def describe(table: LevelTable) -> dict[str, float]:
     """Return the figures of merit of a table as one flat dictionary (see the functions here).
 
-    Errors ``*_pitches`` are in pitches, ``*_window`` in fractions of the window, and with the bow
+    Without any random error there is no number of resolvable levels. Errors ``*_pitches`` are in
+    pitches, ``*_window`` in fractions of the window, and with the bow
     where the name does not say ``random`` or ``bow``.
     """
     pitch = table.pitch
     s_abs, low, high = absolute_error(table)
     rms = table.nonlinearity
     differences = repeat_difference(table)
+    resolvable = {"resolvable_levels": resolvable_levels(s_abs)} if s_abs > 0 else {}
     return {
         "nonlinearity_max": rms["max"],
         "nonlinearity_rms": rms["rms"],
@@ -123,13 +125,13 @@ def describe(table: LevelTable) -> dict[str, float]:
         "overlap_gaussian": overlap(s_abs / pitch),
         "overlap_counted": overlap_fraction(table),
         "monotone_fraction": monotone_fraction(table),
-        "resolvable_levels": resolvable_levels(s_abs),
+        **resolvable,
         "repeat_difference_mean": differences["mean"],
         "repeat_difference_max": differences["max"],
-        "pulses_mean": float(np.mean(table.pulses)),
-        "pulses_max": int(np.max(table.pulses)),
-        "time_per_level_s": float(np.mean(table.time)),
-        "energy_per_level_J": float(np.mean(table.energy)),
+        "pulses_mean": float(np.nanmean(table.pulses)),
+        "pulses_max": int(np.nanmax(table.pulses)),
+        "time_per_level_s": float(np.nanmean(table.time)),
+        "energy_per_level_J": float(np.nanmean(table.energy)),
         "levels_missed": table.missed,
         "levels_failed": table.failed,
     }

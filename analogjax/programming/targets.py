@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._checks import check_between, check_choice, check_positive
+from .._checks import check_between, check_choice, check_positive, check_whole
 from .._types import Array, Float, Scalar, ScalarLike
 from ..devices import AbstractDevice
 from ..simulation import Save, simulate
@@ -121,17 +121,13 @@ def _inner_window(trace: Float[Array, " times"], v: float, margin: float) -> Win
     return Window(first - margin * span, last + margin * span)
 
 
-def level_coordinates(n_levels: int) -> Float[Array, " levels"]:
+def level_coordinates(n_levels: Any) -> Float[Array, " levels"]:
     """Return u of n levels, 0 to 1.
 
     Raises:
         ValueError: Fewer than two levels, or not a whole number.
     """
-    if isinstance(n_levels, bool) or int(n_levels) != n_levels or n_levels < 2:
-        raise ValueError(
-            f"Argument `n_levels` must be a whole number of at least 2, but is {n_levels}."
-        )
-    return jnp.linspace(0.0, 1.0, int(n_levels))
+    return jnp.linspace(0.0, 1.0, int(check_whole("n_levels", n_levels, 2)))
 
 
 def check_space(space: str) -> str:

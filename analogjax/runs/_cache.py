@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def cached(
     if file.is_file():
         try:
             return _stages.load(file), True
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             file.unlink(missing_ok=True)
     arrays = _stages.as_arrays(kind, compute())
     _stages.save(file, arrays)
@@ -48,23 +49,35 @@ def cached(
 
 def cache_file(kind: str, key: Mapping[str, Any], *, code: Sequence[str]) -> Path:
     """Return the file in which `cached` keeps what belongs to a key."""
-    description = {"key": key, "code": source_fingerprint(code), "precision": _precision()}
+    import jax
+
+    description = {
+        "key": key,
+        "code": source_fingerprint(code),
+        # Another processor, compiler or precision changes the last digits.
+        "jax": [jax.__version__, jax.default_backend(), bool(jax.config.read("jax_enable_x64"))],
+    }
     text = json.dumps(description, sort_keys=True, default=str)
     return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
+
+
+def _digests() -> dict[str, str]:
+    files = sorted(PACKAGE.rglob("*.py"))
+    return {
+        file.relative_to(PACKAGE).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+
+_SOURCE = _digests()
+"""The source as it was when this process began: files that change later were not what it ran."""
 
 
 def source_fingerprint(sources: Sequence[str]) -> str:
     """Return a hash of source files, or of those of sub-packages, of analogjax."""
     digest = hashlib.sha256()
     for source in sorted(sources):
-        path = PACKAGE / source
-        for file in [path] if path.suffix == ".py" else sorted(path.rglob("*.py")):
-            digest.update(file.relative_to(PACKAGE).as_posix().encode())
-            digest.update(file.read_bytes())
+        for name, own in _SOURCE.items():
+            if name == source or name.startswith(f"{source}/"):
+                digest.update(f"{name} {own}".encode())
     return digest.hexdigest()[:16]
-
-
-def _precision() -> bool:
-    import jax
-
-    return bool(jax.config.read("jax_enable_x64"))

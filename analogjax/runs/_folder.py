@@ -169,7 +169,8 @@ class RunFolder:
         arrays = _stages.as_arrays(name, compute())
         seconds = time.perf_counter() - start
         _stages.save(file, arrays)
-        (self.path / "stages" / f"{name}.part.npz").unlink(missing_ok=True)
+        for part in file.parent.glob(f"{name}.*part.npz"):
+            part.unlink()
         self._timings["stages"][name] = seconds
         self._write_timings()
         self.log(f"stage {name}: {duration(seconds)}")
@@ -183,25 +184,29 @@ class RunFolder:
         done: Callable[[Any], int],
         total: int,
         *,
-        every: float = 20.0,
+        version: str = "",
+        every: float | None = None,
     ) -> Any:
         """Do long work in portions; after an interruption, go on from the last one stored.
 
         Args:
-            name: What is being done; the state goes to `stages/NAME.part.npz`, which is removed
+            name: What is being done; its state goes to `stages/NAME.VERSIONpart.npz`, removed
                 when the stage that contains the work (of the same name) is stored.
             start: Returns the state before the first portion: a tree of arrays.
             advance: Returns the state after another portion. Where one portion ends and the next
                 begins must not change the result.
             done: How much of `total` a state has behind it.
             total: All of it.
-            every: Least time between two stores [s].
+            version: What the work depends on besides the configuration, such as the code: what
+                another version has stored is not gone on with.
+            every: Least time between two stores [s]; 20, or ANALOGJAX_STORE_SECONDS, if None.
 
         Returns:
             The final state.
         """
+        every = float(os.environ.get("ANALOGJAX_STORE_SECONDS", 20)) if every is None else every
         state = start()
-        file = self.path / "stages" / f"{name}.part.npz"
+        file = self.path / "stages" / f"{name}.{version}part.npz"
         if file.is_file():
             state = _portions.from_arrays(_stages.load(file), state)
             self.log(f"stage {name}: goes on at {done(state)} of {total}")

@@ -6,6 +6,7 @@ from .cache import train_cached as train_cached
 from .config import TrainingConfig as TrainingConfig
 from .digital import History as History
 from .digital import TrainedNetwork as TrainedNetwork
+from .digital import check_data as check_data
 from .digital import identity as identity
 from .digital import train as train
 from .evaluate import accuracy as accuracy

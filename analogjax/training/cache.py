@@ -16,7 +16,7 @@ from .config import TrainingConfig
 from .digital import History, ShowProgress, TrainedNetwork, check_data, identity, train
 
 _KIND = "weights"
-_CODE = ("networks", "training")
+_CODE = ("data/_images.py", "networks", "training")
 
 
 def train_cached(

@@ -33,6 +33,7 @@ def table(space, *, failed=False):
         energy=1e-9 * time,
         delays=np.asarray([1.0, 60.0]),
         reread=np.stack([achieved * 1.001, achieved * 1.002]),
+        status=np.zeros(achieved.shape[0], int),
         r_high=r_high,
         r_low=r_low,
         space=space,

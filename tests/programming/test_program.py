@@ -97,10 +97,10 @@ def test_lanes_do_not_depend_on_each_other(toy_device):
         device, 8, controller=controller(), state=device.init_state(), window=WINDOW
     )
     lanes = programmer.start(3, key=KEY)
-    together = programmer.advance(lanes, 1000).record.resistance
+    together = programmer.advance(lanes, 1000).record.reading
     alone = jax.tree.map(lambda x: x[1:2], lanes)
     np.testing.assert_allclose(
-        programmer.advance(alone, 1000).record.resistance[0], together[1], rtol=1e-12
+        programmer.advance(alone, 1000).record.reading[0], together[1], rtol=1e-12
     )
 
 
@@ -113,7 +113,7 @@ def test_portions_do_not_change_the_result(toy_device):
     whole = programmer.advance(lanes, 1000)
     for _ in range(200):
         lanes = programmer.advance(lanes, 3)
-    np.testing.assert_array_equal(lanes.record.resistance, whole.record.resistance)
+    np.testing.assert_array_equal(lanes.record.reading, whole.record.reading)
     assert int(programmer.done(lanes).min()) == 8
 
 
@@ -179,9 +179,20 @@ def test_a_level_that_cannot_be_met_is_counted(toy_device):
 
 
 def test_a_lane_that_fails_is_nan_and_counted(toy_device):
-    # The state becomes invalid beyond 0.5: about half of the levels are never reached.
-    table = program(toy_device(fails_beyond=0.5), n=8, noise="none")
+    # States are drawn about 0.03 apart and are invalid beyond 0.93, where the last level is at 0.95
+    # for all: lanes that start above it fail, and so does every lane at the end.
+    noise = ProgrammingNoise(thermal=False, temperature_wander=0.0)
+    with pytest.raises(RuntimeError, match="None of 3 repeats reached all 8 levels; the first"):
+        program(toy_device(fails_beyond=0.93), n=8, noise=noise)
+    device = toy_device(fails_beyond=0.93)
+    programmer = make_programmer(
+        device, 8, controller=controller(), noise=noise, state=device.init_state(), window=WINDOW
+    )
+    lanes = programmer.advance(programmer.start(3, key=KEY), 1000)
+    table = programmer.finish(lanes, key=KEY)
     assert table.failed > 0
+    assert np.isnan(table.time).sum() == np.isnan(table.pulses).sum() == table.failed
+    assert np.all(table.status == Status.OUT_OF_RANGE)
     assert np.isnan(table.achieved).sum() == table.failed
     assert np.isnan(table.reread[0]).sum() == table.failed
     assert np.isfinite(table.achieved[:, 0]).all()
@@ -214,7 +225,8 @@ def test_table_round_trip_and_dataset(toy_device):
         (dict(n_levels=1), "`n_levels` must be a whole number of at least 2, but is 1"),
         (dict(n_levels=2.5), "`n_levels` must be a whole number of at least 2, but is 2.5"),
         (dict(space="S"), "`space` must be one of 'R', 'G', but is 'S'"),
-        (dict(repeats=0), "`repeats` must be at least 1, but is 0"),
+        (dict(repeats=0), "`repeats` must be a whole number of at least 1, but is 0"),
+        (dict(repeats=2.5), "`repeats` must be a whole number of at least 1, but is 2.5"),
         (dict(noise="loud"), "`noise` must be 'standard', 'none'"),
         (dict(controller="best"), "`controller` must be None or a controller"),
         (dict(delays=(-1.0,)), "`delays` must be finite and at least 0 s"),

@@ -31,7 +31,7 @@ def table(errors, space="R"):
         target=to_r(u), achieved=achieved, reading=achieved, met=zero == 0,
         pulses=zero.astype(int) + 2, time=zero + 0.5, energy=zero + 1e-6,
         delays=np.array([1.0]), reread=achieved[None], r_high=2e5, r_low=1e5, space=space,
-        device="toy", controller="none", noise="none",
+        status=np.zeros(repeats, int), device="toy", controller="none", noise="none",
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_nonlinearity_and_difference_of_repeats():
 
 
 def test_one_repeat_has_no_random_error():
-    with pytest.raises(ValueError, match="`table` must have at least 2 repeats, but has 1"):
+    with pytest.raises(ValueError, match="`table` must have a level that 2 repeats reached"):
         absolute_error(table([[0.0, 0.0]]))
 
 
