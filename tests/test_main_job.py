@@ -17,7 +17,7 @@ from analogjax import cli
 SMALL = [
     "programming.device.cells=8",
     "programming.device.preset=isothermal",
-    "programming.levels=[8]",
+    "programming.levels=[16]",
     "programming.repeats=2",
     "programming.window_pulses=10",
     "training.epochs=3",
@@ -64,9 +64,13 @@ def test_the_report_has_what_it_must(undisturbed):
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_metrics(undisturbed, tmp_path):
-    """Really killed, at three moments, with a cold cache of levels and weights."""
+    """Really killed, at four moments, with a cold cache of levels and weights."""
     out = tmp_path / "run"
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    # Long work is stored after every portion, so that there is something to go on from.
+    environment = os.environ | {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "ANALOGJAX_STORE_SECONDS": "0",
+    }
     command = [sys.executable, "-m", "analogjax", "run", "quickstart", *SMALL, "--out", str(out)]
 
     def wait_for(path, process):
@@ -76,8 +80,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_metrics(undisturbed, tmp_pat
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    # In the middle of the first stage, after the levels, and between two mappings.
-    moments = ("timings.json", "stages/levels_8G.npz", "stages/accuracy_*channel*.npz")
+    # In the first stage, half-way through the levels, after them, and between two mappings.
+    moments = (
+        "timings.json",
+        "stages/*part.npz",
+        "stages/levels_16G.npz",
+        "stages/accuracy_*channel*.npz",
+    )
     for moment in moments:
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -89,7 +98,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_metrics(undisturbed, tmp_pat
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith(f"run folder: {out}")
     assert (out / "metrics.json").read_bytes() == (undisturbed / "metrics.json").read_bytes()
-    assert read(out, "timings.json")["starts"] == 4
+    assert read(out, "timings.json")["starts"] == 5
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_metrics(undisturbed, tmp_pat
     [
         (["network.name=lenet"], "did you mean 'lenet5'?"),
         (["bits=[0,3]"], "Argument `bits` must be whole numbers of at least 1, but is [0, 3]"),
-        (["chips=0"], "Argument `chips` must be at least 1, but is 0"),
+        (["chips=0"], "Argument `chips` must be a whole number of at least 1, but is 0"),
         (["error=exact"], "Argument `error` must be one of empirical, gaussian, student_t"),
         (["programming.levels=[]"], "Argument `levels` must name at least one, but is empty"),
         (["programming.device.preset=volatile"], "must be one of 'isothermal', 'nonvolatile'"),

@@ -34,8 +34,7 @@ def absolute_error(table: LevelTable, *, confidence: float = 0.95) -> tuple[floa
         ValueError: No level that two repeats reached, a confidence outside (0, 1).
     """
     check_between("confidence", confidence, 1e-6, 1 - 1e-6)
-    if table.repeats < 2:
-        raise ValueError(f"Argument `table` must have at least 2 repeats, but has {table.repeats}.")
+    table.check_repeats()
     errors = table.errors
     counts = np.sum(np.isfinite(errors), axis=0)
     freedom = int(np.sum(np.maximum(counts - 1, 0)))

@@ -115,7 +115,7 @@ def levels(folder: Path) -> list[str]:
         "The published nonlinearity index at 512 levels is 4.95e-3. The controller's tolerance is "
         f"{config['programming']['controller']['tolerance']:g} of the window for every number of "
         "levels, and s_abs is what it and the noise of a reading leave: it does not grow with n, "
-        "so that more levels never hurt here (the source's own s_abs(n) is not public). One reading "
+        "so that more levels never hurt here (the source's s_abs(n) is not public). One reading "
         f"scatters by {m['read_noise_pitches']:.3f} pitch of 512.",
         "",
         "rms error [pitch] when read again, with the noise of a read:",

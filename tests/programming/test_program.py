@@ -226,7 +226,6 @@ def test_table_round_trip_and_dataset(toy_device):
         (dict(n_levels=2.5), "`n_levels` must be a whole number of at least 2, but is 2.5"),
         (dict(space="S"), "`space` must be one of 'R', 'G', but is 'S'"),
         (dict(repeats=0), "`repeats` must be a whole number of at least 1, but is 0"),
-        (dict(repeats=2.5), "`repeats` must be a whole number of at least 1, but is 2.5"),
         (dict(noise="loud"), "`noise` must be 'standard', 'none'"),
         (dict(controller="best"), "`controller` must be None or a controller"),
         (dict(delays=(-1.0,)), "`delays` must be finite and at least 0 s"),
