@@ -119,6 +119,7 @@ def test_no_error_is_quantisation_alone(digital, scheme):
     np.testing.assert_allclose(chip(X), hidden @ wanted + digital.head.bias[...][None], atol=2e-6)
 
 
+@pytest.mark.smoke
 def test_a_key_is_a_chip(digital):
     analog = convert_to_analog(digital, hardware())
     one, same, other = (

@@ -72,6 +72,7 @@ def test_parameter_counts(name, input_shape, classes, count):
     assert networks.parameter_count(model) == count
 
 
+@pytest.mark.smoke
 def test_defaults_are_the_published_networks():
     assert networks.parameter_count(networks.LeNet5(rngs=nnx.Rngs(0))) == 80_450
     assert networks.parameter_count(networks.MLP(rngs=nnx.Rngs(0))) == 203_530

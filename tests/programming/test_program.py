@@ -83,6 +83,7 @@ def test_cost_of_a_level_counts_from_the_one_before(toy_device):
     assert np.all(table.pulses[:, 1:] >= 1)
 
 
+@pytest.mark.smoke
 def test_same_key_same_table_and_repeats_differ(toy_device):
     first, second = program(toy_device()), program(toy_device())
     for name, value in first.to_arrays().items():
