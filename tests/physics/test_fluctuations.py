@@ -57,7 +57,8 @@ def test_diffusion_and_hop_noise_settle_at_poisson():
     expected = np.sum(x / (1 - np.exp(-x))) / n**2 / per_cell
     # 3000 steps hold some hundred independent fields of 255 modes: 1 %.
     assert float(jnp.mean(variance[steps // 4 :])) == pytest.approx(expected, rel=0.03)
-    assert float(variance[0]) < 0.3 / per_cell
+    # It began without noise: one step gives 0.4 of it.
+    assert float(variance[0]) < 0.5 / per_cell
 
 
 def test_resistance_noise_scales_as_the_square_root_of_the_number():
