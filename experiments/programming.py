@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 import analogjax as aj
-from analogjax.constants import BOLTZMANN
+from analogjax.constants import BOLTZMANN, ROOM_TEMPERATURE
 from analogjax.devices import FilmConfig
 from analogjax.programming import (
     ProgrammingConfig,
@@ -315,7 +315,7 @@ def resolvable(config, run, reduced, table) -> dict:
                 ).build()
                 # What the controller accepts is twice the noise of its readings, in the window.
                 middle = 0.5 * (table.r_high + table.r_low)
-                johnson = 4 * BOLTZMANN * 300.0 * float(noise.read_bandwidth) * middle
+                johnson = 4 * BOLTZMANN * ROOM_TEMPERATURE * float(noise.read_bandwidth) * middle
                 scatter = np.sqrt(johnson) / float(reduced.read_voltage)
                 accepted = 2 * scatter * middle / (table.r_high - table.r_low)
                 accepted = max(accepted, config.programming.controller.tolerance)
