@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Bool, Scalar, ScalarLike
-from ._parameters import Parameter
+from ._parameters import Parameter, declared_parameters
 
 Device = TypeVar("Device", bound="AbstractDevice")
 
@@ -32,9 +33,13 @@ class AbstractDevice(eqx.Module):
     potential and the temperature, handed on as a starting value).
     """
 
-    PARAMETERS: ClassVar[dict[str, Parameter]]
+    PARAMETERS: ClassVar[dict[str, Parameter]] = {}
 
     read_voltage: eqx.AbstractVar[Scalar]
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        cls.PARAMETERS = {**cls.PARAMETERS, **declared_parameters(cls)}
 
     @abc.abstractmethod
     def init_state(self) -> PyTree:
@@ -119,7 +124,40 @@ class AbstractDevice(eqx.Module):
     def valid(self, state: PyTree) -> Bool[Array, ""]:
         """Return whether a state is one the model can be in (finite, within its bounds)."""
 
+    def project(self, state: PyTree) -> PyTree:
+        """Return the nearest state within hard bounds; applied after every time step."""
+        return state
+
+    def holds(self, fields: PyTree) -> Bool[Array, ""]:
+        """Return whether the equations hold in these fields (not too hot, too strong, too fast)."""
+        return jnp.ones((), bool)
+
     # What chance does to a device; deterministic unless a device says otherwise.
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the dynamics are a stochastic differential equation; see `diffusion`."""
+        return False
+
+    def diffusion(
+        self, v: Scalar, state: PyTree, fields: PyTree, workspace: PyTree, path: Path
+    ) -> PyTree:
+        """Return s of ``dx = rate dt + s dW`` (Ito, one Wiener process a component) [1/s^(1/2)]."""
+        return jax.tree.map(jnp.zeros_like, state)
+
+    def begin(self, v: Scalar, state: PyTree, *, key: PRNGKeyArray) -> PyTree:
+        """Return the state at the beginning of a write of this voltage (lifetime: one cycle).
+
+        Where a device draws what differs from cycle to cycle.
+        """
+        return state
+
+    def read_noise(self, resistance: Scalar, state: PyTree, *, key: PRNGKeyArray) -> Scalar:
+        """Return what one read of a resistance [ohm] gives (lifetime: fresh, per read).
+
+        Noise of the device itself; that of the instrument comes on top of it.
+        """
+        return resistance
 
     def draw_state(self, state: PyTree, *, key: PRNGKeyArray) -> PyTree:
         """Return one of the states whose mean is `state` (lifetime: frozen, until the next write).

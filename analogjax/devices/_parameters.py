@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
+
+import equinox as eqx
 
 from .._checks import check_between, check_not_negative, check_positive
 
@@ -30,3 +33,34 @@ class Parameter:
             check_not_negative(name, value, self.unit)
         else:
             check_positive(name, value, self.unit)
+
+
+_KEY = "parameter"
+
+
+def parameter(
+    default: float,
+    unit: str,
+    meaning: str,
+    source: str,
+    *,
+    low: float = 0.0,
+    high: float = float("inf"),
+    zero: bool = False,
+) -> Any:
+    """Declare a field of a device as a parameter; see `Parameter` for the arguments.
+
+    ``r_on: Scalar = parameter(50.0, "ohm", "resistance when fully on", "assumed")`` gives the class
+    an entry ``PARAMETERS["r_on"]``.
+    """
+    declared = Parameter(default, unit, meaning, source, low, high, zero)
+    return eqx.field(metadata={_KEY: declared})
+
+
+def declared_parameters(kind: type) -> dict[str, Parameter]:
+    """Return the parameters that the body of a class declares by `parameter`."""
+    return {
+        name: value.metadata[_KEY]
+        for name, value in vars(kind).items()
+        if isinstance(value, dataclasses.Field) and _KEY in value.metadata
+    }

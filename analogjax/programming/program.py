@@ -22,8 +22,9 @@ from .._types import Array, Bool, Float, Int, Scalar
 from ..constants import ROOM_TEMPERATURE
 from ..devices import AbstractDevice
 from ..simulation import Adaptive, ForwardMode
+from ..simulation.resolve import resolve_solver
 from ..simulation.result import Status
-from ..simulation.solvers import AbstractSolver, Plateau, resolve_solver
+from ..simulation.solvers import AbstractSolver, Plateau
 from .controllers import AbstractController, resolve_controller
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise, resolve_noise
@@ -206,8 +207,12 @@ class Programmer(eqx.Module):
         v = self.noise.source(pulse.amplitude)
         device = wandering(self.device, self.noise.temperature(keys[0]))
         exposure = width * self.noise.exposure(keys[1])
+        begun, own = lane.state, None
+        if self.noise.counting:
+            key_begin, own = (jax.random.fold_in(keys[2], n) for n in (1, 2))
+            begun = device.begin(v, begun, key=key_begin)
         result = self.solver.advance(
-            device, workspace, lane.state, lane.fields, Plateau(v, v, exposure), ForwardMode()
+            device, workspace, begun, lane.fields, Plateau(v, v, exposure), ForwardMode(), key=own
         )
         after = result.state
         if self.noise.counting:

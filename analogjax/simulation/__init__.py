@@ -3,8 +3,10 @@
 from .adjoints import ForwardMode as ForwardMode
 from .adjoints import ReverseMode as ReverseMode
 from .condition import condition as condition
+from .resolve import SOLVERS as SOLVERS
 from .result import SimulationResult as SimulationResult
 from .result import Status as Status
+from .rosenbrock import Rosenbrock as Rosenbrock
 from .simulate import Save as Save
 from .simulate import simulate as simulate
 from .solvers import Adaptive as Adaptive

@@ -20,6 +20,7 @@ class Status(enum.IntEnum):
     MAX_STEPS = 1
     UNSTABLE = 2
     OUT_OF_RANGE = 3
+    BEYOND_MODEL = 4
 
     @property
     def sentence(self) -> str:
@@ -40,6 +41,10 @@ _SENTENCES = {
     Status.OUT_OF_RANGE: (
         "the state became infinite or left its physical range; try `substeps=None` or more "
         "`substeps`, a tighter tolerance or a smaller amplitude"
+    ),
+    Status.BEYOND_MODEL: (
+        "field or temperature left the range in which the equations of the device hold; try a "
+        "smaller amplitude or a current compliance"
     ),
 }
 

@@ -13,8 +13,9 @@ from .._checks import check_float64
 from ..devices import AbstractDevice
 from ..stimuli import Drive
 from .adjoints import Adjoint, resolve_adjoint
+from .resolve import resolve_solver
 from .result import SimulationResult, Status, raise_if_failed
-from .solvers import AbstractSolver, Plateau, resolve_solver
+from .solvers import AbstractSolver, Plateau
 
 
 class Save(eqx.Module):
@@ -41,7 +42,8 @@ def simulate(
         device: The device, one of `analogjax.devices`.
         drive: What is applied, from `analogjax.stimuli`.
         state: Where to start; the device's `init_state` if None.
-        key: Random key of devices with stochastic dynamics; the others ignore it.
+        key: Random key: with it a device shows its own randomness (from cycle to cycle, of a pulse,
+            of a read), where it has any; None leaves chance out.
         solver: A solver of `analogjax.simulation` or its name; the device's default if None.
         adjoint: `ReverseMode()` (the default: checkpointed, for gradients by many parameters) or
             `ForwardMode()` (for few parameters: `jax.jvp`, `jax.jacfwd`).
@@ -88,6 +90,7 @@ def simulate(
         resolve_solver(solver, device),
         resolve_adjoint(adjoint),
         save or Save(),
+        key,
     )
     if throw:
         raise_if_failed(result, drive)
@@ -112,16 +115,23 @@ def _simulate(
     solver: AbstractSolver,
     adjoint: Adjoint,
     save: Save,
+    key: PRNGKeyArray | None,
 ) -> SimulationResult:
     workspace = device.prepare()
     fields = device.initial_fields(state)
 
     def pulse(carry, segment):
         state, fields, health = carry
-        start, stop, width, gap = segment
+        start, stop, width, gap, chance = segment
         plateau = Plateau(start, stop, width)
-        step = solver.advance(device, workspace, state, fields, plateau, adjoint)
+        begun, own = state, None
+        if chance is not None:
+            key_begin, own, key_pulse = jax.random.split(chance, 3)
+            begun = device.begin(plateau.voltage(0.5), state, key=key_begin)
+        step = solver.advance(device, workspace, begun, fields, plateau, adjoint, key=own)
         before, fields = step.state, step.fields
+        if chance is not None:
+            before = device.fluctuate(before, fields, width, key=key_pulse)
         after = before if gap is None else device.rest(before, gap)
         done = [step]
         timed_read = None
@@ -130,7 +140,7 @@ def _simulate(
                 device, drive, workspace, solver, adjoint, after, fields, gap
             )
             done.append(disturb)
-        health, alive = _examine(device, health, done, before, after)
+        health, alive = _examine(device, health, done, before, after, step.fields)
         before, after, fields = (
             _select(alive, new, old)
             for new, old in ((before, state), (after, state), (fields, carry[1]))
@@ -138,7 +148,9 @@ def _simulate(
         kept = before if drive.gap is not None or drive.read is not None else None
         return (after, fields, health), (kept, fields, after, timed_read)
 
-    segments = (drive.start, drive.stop, drive.width, drive.gap)
+    chances = None if key is None else jax.random.split(key, drive.pulses + 1)
+    each = None if chances is None else chances[:-1]
+    segments = (drive.start, drive.stop, drive.width, drive.gap, each)
     zero = jnp.zeros((), jnp.int32)
     health = dict(status=zero, steps=zero, rejected=zero, pulse=zero, failed_pulse=zero - 1)
     (final, _, health), (before, all_fields, after, timed_read) = jax.lax.scan(
@@ -153,6 +165,9 @@ def _simulate(
         # From a failed pulse on, the resistance of the last good state.
         failed = health["failed_pulse"]
         r = jnp.where((failed >= 0) & (jnp.arange(r.shape[0]) > failed), r[failed], r)
+    if chances is not None:
+        fresh = jax.random.split(chances[-1], r.shape[0])
+        r = jax.vmap(lambda r, state, key: device.read_noise(r, state, key=key))(r, states, fresh)
     return SimulationResult(
         t=drive.times(),
         v=v,
@@ -192,7 +207,7 @@ def _timed_read(device, drive, workspace, solver, adjoint, state, fields, gap):
     return step.state, resistance, step
 
 
-def _examine(device, health, done, before, after):
+def _examine(device, health, done, before, after, fields):
     """Count the steps, note the first failure, and say whether the state may be believed."""
     status = jnp.zeros((), jnp.int32)
     for step in done:
@@ -200,7 +215,9 @@ def _examine(device, health, done, before, after):
     # Before the rest as well, which would smooth an overshoot away. The first cause is named: steps
     # that were too long or too few also end out of range.
     strayed = (status == Status.SUCCESS) & ~(device.valid(before) & device.valid(after))
-    status = jnp.where(strayed, Status.OUT_OF_RANGE, status).astype(jnp.int32)
+    status = jnp.where(strayed, Status.OUT_OF_RANGE, status)
+    beyond = ~device.holds(fields)
+    status = jnp.where(beyond, Status.BEYOND_MODEL, status).astype(jnp.int32)
     failed_before = health["status"] != Status.SUCCESS
     alive = (status == Status.SUCCESS) & ~failed_before
     first = (status != Status.SUCCESS) & ~failed_before

@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_choice, check_positive
 from .._types import Array, Scalar
@@ -39,7 +39,7 @@ class Plateau(eqx.Module):
         return self.start + (self.stop - self.start) * s
 
 
-class _Motion(diffrax.AbstractTerm):
+class Motion(diffrax.AbstractTerm):
     """The device's equations as a diffrax term, over scaled time.
 
     Its vector field takes the quasi-static fields as `args` and returns the slope and new fields.
@@ -50,16 +50,24 @@ class _Motion(diffrax.AbstractTerm):
     plateau: Plateau
 
     def vf(self, t, y, args):
+        """Return slope by scaled time, and fields."""
         plateau = self.plateau
         v = plateau.voltage(t)
         rate, fields = self.device.rate(v, y, args, self.workspace, plateau.path)
         return jax.tree.map(lambda r: r * plateau.duration, rate), fields
 
     def contr(self, t0, t1, **kwargs):
+        """Return the step."""
         return t1 - t0
 
     def prod(self, vf, control):
+        """Return slope times step."""
         return jax.tree.map(lambda f: control * f, vf[0])
+
+
+def device_of(terms: Any) -> AbstractDevice:
+    """Return the device of a motion, which diffrax may have wrapped."""
+    return getattr(terms, "term", terms).device
 
 
 class _RungeKutta(diffrax.AbstractSolver):
@@ -67,7 +75,7 @@ class _RungeKutta(diffrax.AbstractSolver):
 
     method: diffrax.AbstractERK = eqx.field(static=True)
 
-    term_structure: ClassVar = _Motion
+    term_structure: ClassVar = Motion
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
     def order(self, terms):
@@ -114,7 +122,7 @@ class _RungeKutta(diffrax.AbstractSolver):
             jnp.asarray(nodes, dt.dtype),
         )
         (slopes, fields), _ = jax.lax.scan(stage, (empty, solver_state), inputs)
-        y1 = jax.tree.map(jnp.add, y0, combine(tableau.b_sol, slopes))
+        y1 = device_of(terms).project(jax.tree.map(jnp.add, y0, combine(tableau.b_sol, slopes)))
         error = combine(tableau.b_error, slopes)
         return y1, error, dict(y0=y0, y1=y1), fields, diffrax.RESULTS.successful
 
@@ -161,8 +169,10 @@ class AbstractSolver(eqx.Module):
         fields: PyTree,
         plateau: Plateau,
         adjoint: Adjoint,
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> StepResult:
-        """Step through one plateau."""
+        """Step through one plateau; the key is for stochastic dynamics, None leaves chance out."""
 
 
 def _settle(device, workspace, state, fields, plateau, v):
@@ -178,13 +188,14 @@ def _settle(device, workspace, state, fields, plateau, v):
     return settle(device, workspace, state, fields, v)
 
 
-def _integrate(
-    device, workspace, state, fields, plateau, adjoint, *, method, dt0, controller, max_steps
+def integrate(
+    device, workspace, state, fields, plateau, adjoint, *, rule, dt0, controller, max_steps
 ):
+    """Step through a plateau with diffrax: a rule, a first step, a controller."""
     dt0 = jnp.asarray(dt0, plateau.duration.dtype)
     solution = diffrax.diffeqsolve(
-        _Motion(device, workspace, plateau),
-        _RungeKutta(method),
+        Motion(device, workspace, plateau),
+        rule,
         t0=0.0,
         t1=1.0,
         dt0=None,
@@ -211,7 +222,7 @@ def _equal_steps(device, workspace, state, fields, plateau, *, method, count):
 
     diffrax's loop may stop at any step; one that cannot is a plain scan, quicker to compile.
     """
-    motion, rule = _Motion(device, workspace, plateau), _RungeKutta(method)
+    motion, rule = Motion(device, workspace, plateau), _RungeKutta(method)
     dt = jnp.asarray(1 / count, plateau.duration.dtype)
 
     def step(carry, index):
@@ -256,7 +267,7 @@ class Heun(AbstractSolver):
         check_positive("courant", courant)
         self.substeps, self.courant, self.max_steps = substeps, float(courant), max_steps
 
-    def advance(self, device, workspace, state, fields, plateau, adjoint):
+    def advance(self, device, workspace, state, fields, plateau, adjoint, *, key=None):
         """Step through one plateau; see `AbstractSolver`."""
         method = diffrax.Heun()
         if self.substeps is not None and adjoint.keeps(self.substeps):
@@ -268,10 +279,10 @@ class Heun(AbstractSolver):
             max_steps = self.max_steps
         else:
             count, max_steps = self.substeps, self.substeps + 1
-        result = _integrate(
+        result = integrate(
             device, workspace, state, fields, plateau,
             adjoint.to_diffrax(min(self.substeps or 4, max_steps)),
-            method=method,
+            rule=_RungeKutta(method),
             dt0=1 / count,
             controller=diffrax.ConstantStepSize(),
             max_steps=max_steps,
@@ -335,16 +346,16 @@ class Adaptive(AbstractSolver):
             raise ValueError(f"Argument `rtol` must be at least 1e-5 in float32, but is {rtol:g}.")
         self.rtol, self.atol, self.method, self.max_steps = rtol, atol, method, max_steps
 
-    def advance(self, device, workspace, state, fields, plateau, adjoint):
+    def advance(self, device, workspace, state, fields, plateau, adjoint, *, key=None):
         """Step through one plateau; see `AbstractSolver`."""
         # Begin small: after a jump of the voltage the first step knows nothing of the new speed.
         fields = _settle(device, workspace, state, fields, plateau, plateau.start)
         fastest = device.fastest(fields) * plateau.duration
         dt0 = jax.lax.stop_gradient(1 / jnp.clip(10 * fastest, 10.0, 1e4))
-        return _integrate(
+        return integrate(
             device, workspace, state, fields, plateau,
             adjoint.to_diffrax(min(16, self.max_steps)),
-            method=self.METHODS[self.method](),
+            rule=_RungeKutta(self.METHODS[self.method]()),
             dt0=dt0,
             controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
             max_steps=self.max_steps,
@@ -372,9 +383,9 @@ class RungeKutta4(AbstractSolver):
             raise ValueError(f"Argument `substeps` must be at least 1, but is {substeps}.")
         self.substeps = substeps
 
-    def advance(self, device, workspace, state, fields, plateau, adjoint):
+    def advance(self, device, workspace, state, fields, plateau, adjoint, *, key=None):
         """Step through one plateau; see `AbstractSolver`."""
-        motion = _Motion(device, workspace, plateau)
+        motion = Motion(device, workspace, plateau)
         ds = 1 / self.substeps
         still = jax.tree.map(jnp.zeros_like, state)
         for index in range(self.substeps):
@@ -383,7 +394,7 @@ class RungeKutta4(AbstractSolver):
                 at = _moved(state, slope, node * ds)
                 slope, fields = motion.vf((index + node) * ds, at, fields)
                 total = _moved(total, slope, weight * ds)
-            state = _moved(state, total, 1.0)
+            state = device.project(_moved(state, total, 1.0))
         zero = jnp.zeros((), jnp.int32)
         return StepResult(state, fields, zero + Status.SUCCESS, zero + self.substeps, zero)
 
@@ -391,21 +402,3 @@ class RungeKutta4(AbstractSolver):
 def _moved(state, slope, by):
     # A state in single precision stays there, whatever the drive is in.
     return jax.tree.map(lambda y, k: (y + by * k).astype(y.dtype), state, slope)
-
-
-SOLVERS = {"heun": Heun, "adaptive": Adaptive, "rk4": RungeKutta4}
-"""Solvers by the name used in configurations."""
-
-
-def resolve_solver(solver: Any, device: AbstractDevice) -> AbstractSolver:
-    """Return the solver an argument names (the device's own for None), or say what it must be."""
-    solver = device.default_solver if solver is None else solver
-    if isinstance(solver, AbstractSolver):
-        return solver
-    if isinstance(solver, str):
-        return SOLVERS[check_choice("solver", solver, SOLVERS)]()
-    name = getattr(solver, "__name__", type(solver).__name__)
-    raise ValueError(
-        "Argument `solver` must be None, a name or a solver of `analogjax.simulation` "
-        f"({', '.join(map(repr, SOLVERS))}), but is {name}."
-    )

@@ -1,0 +1,129 @@
+"""Compact devices: a state of one number and a current that follows it without inertia.
+
+What most published models of memristors are. A subclass declares its parameters and says what its
+current is and how fast its state moves; reading, resting, stepping and checking are written here.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from .._checks import check_choice, check_not_negative
+from .._types import Array, Bool, Scalar, ScalarLike
+from ._base import AbstractDevice, Path, check_parameters
+
+
+class AbstractCompactDevice(AbstractDevice):
+    """A device of one state number x with ``i = current(v, x)`` and ``dx/dt = velocity(v, x)``.
+
+    A subclass declares its parameters as fields (`analogjax.devices.parameter`), among them
+    ``read_voltage`` [V], and defines `init_state`, `current` and `velocity`; where they exist also
+    `bounds`, `potentiation`, `rest` and `diffusion`. Presets are named sets of parameters.
+    """
+
+    PRESETS: ClassVar[dict[str, dict[str, float]]] = {}
+    """Parameters that differ from the defaults, by name of the set."""
+
+    def __init__(self, preset: str | None = None, **parameters: Any):
+        """Make a device.
+
+        Args:
+            preset: A set of `PRESETS`; the defaults if None.
+            **parameters: Any parameter of `PARAMETERS` by name, instead of the preset's value.
+
+        Raises:
+            ValueError: An unknown preset or name, or a value out of range.
+        """
+        chosen = {}
+        if preset is not None:
+            chosen = self.PRESETS[check_choice("preset", preset, self.PRESETS)]
+        check_parameters(type(self), parameters)
+        values = {name: p.default for name, p in self.PARAMETERS.items()} | chosen | parameters
+        dtype = jnp.result_type(float)
+        for name, value in values.items():
+            setattr(self, name, jnp.asarray(value, dtype))
+        self.check()
+
+    # What a subclass says.
+
+    @abc.abstractmethod
+    def velocity(self, v: Scalar, state: Scalar) -> Scalar:
+        """Return dx/dt [1/s] under a voltage [V]."""
+
+    def bounds(self) -> tuple[ScalarLike, ScalarLike]:
+        """Return the smallest and the largest state; a motion beyond them ends there."""
+        return -jnp.inf, jnp.inf
+
+    # What follows.
+
+    @eqx.filter_jit
+    def read(self, state: Scalar) -> Scalar:
+        """Return the resistance [ohm] at the read voltage."""
+        return self.read_voltage / self.current(self.read_voltage, state)
+
+    @property
+    def default_solver(self) -> str:
+        """``"rosenbrock"``, or ``"sde"`` where the dynamics are stochastic."""
+        return "sde" if self.stochastic else "rosenbrock"
+
+    def prepare(self) -> PyTree:
+        """Return nothing: there is nothing to prepare."""
+        return ()
+
+    def initial_fields(self, state: Scalar) -> PyTree:
+        """Return nothing: the current needs no starting value."""
+        return ()
+
+    def settle(
+        self, v: Scalar, state: Scalar, fields: PyTree, workspace: PyTree, path: Path
+    ) -> PyTree:
+        """Return the fields as they are."""
+        return fields
+
+    def rate(
+        self, v: Scalar, state: Scalar, fields: PyTree, workspace: PyTree, path: Path
+    ) -> tuple[Scalar, PyTree]:
+        """Return dx/dt [1/s] and the fields as they are."""
+        return self.velocity(v, state), fields
+
+    def fastest(self, fields: PyTree) -> Scalar:
+        """Return 1/s: nothing is known of the speed beforehand."""
+        return jnp.ones(())
+
+    def rest(self, state: Scalar, duration: ScalarLike) -> Scalar:
+        """Return the state as it is: non-volatile unless a device says otherwise."""
+        check_not_negative("duration", duration, "s")
+        return state
+
+    def read_warm(
+        self, state: Scalar, fields: PyTree, elapsed: Scalar, workspace: PyTree
+    ) -> Scalar:
+        """Return the resistance [ohm]; heat follows the voltage without inertia."""
+        return self.read(state)
+
+    def observe(
+        self,
+        v: Scalar,
+        plateau: Scalar,
+        fields: PyTree,
+        after: Scalar,
+        guess: PyTree,
+        workspace: PyTree,
+    ) -> tuple[Scalar, Scalar, PyTree]:
+        """Return the current at v on the plateau [A] and the resistance after it [ohm]."""
+        return self.current(v, plateau), self.read(after), guess
+
+    def project(self, state: Scalar) -> Scalar:
+        """Return the state within `bounds`."""
+        low, high = self.bounds()
+        return jnp.clip(state, low, high)
+
+    def valid(self, state: Scalar) -> Bool[Array, ""]:
+        """Return whether the state is finite and within `bounds`."""
+        low, high = self.bounds()
+        return jnp.isfinite(state) & (state >= low) & (state <= high)
