@@ -6,6 +6,7 @@ from ._compact import AbstractCompactDevice as AbstractCompactDevice
 from ._parameters import Parameter as Parameter
 from ._parameters import parameter as parameter
 from .config import FilmConfig as FilmConfig
+from .jart import JartVCM as JartVCM
 from .tio2 import FilmFields as FilmFields
 from .tio2 import FourTerminalTiO2 as FourTerminalTiO2
 from .variability import FILM_SPREAD as FILM_SPREAD
