@@ -128,6 +128,14 @@ class AbstractDevice(eqx.Module):
         """Return the nearest state within hard bounds; applied after every time step."""
         return state
 
+    def overshoot(self, before: PyTree, after: PyTree) -> PyTree:
+        """Return how far a step has gone beyond a bound that the motion itself never crosses.
+
+        Added to the error of the step, which is then repeated with a shorter one. For bounds that
+        the motion runs into, use `project`.
+        """
+        return jax.tree.map(jnp.zeros_like, after)
+
     def holds(self, fields: PyTree) -> Bool[Array, ""]:
         """Return whether the equations hold in these fields (not too hot, too strong, too fast)."""
         return jnp.ones((), bool)

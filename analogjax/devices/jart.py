@@ -179,6 +179,18 @@ class JartVCM(AbstractCompactDevice):
         """Return whether ``ln N`` is finite."""
         return jnp.isfinite(state)
 
+    def overshoot(self, before: Scalar, after: Scalar) -> Scalar:
+        """Return how far a step has gone beyond N_min or N_max, where the motion would have ended.
+
+        A cell may have begun beyond them (drawn from cycle to cycle); what counts is what is added.
+        """
+        low, high = jnp.log(self.n_min), jnp.log(self.n_max)
+
+        def outside(y):
+            return jnp.maximum(y - high, 0.0) + jnp.maximum(low - y, 0.0)
+
+        return jnp.maximum(outside(after) - outside(before), 0.0)
+
     def holds(self, fields: JartFields) -> Bool[Array, ""]:
         """Return whether the field leaves hops a barrier."""
         return fields.field < 1
@@ -238,9 +250,13 @@ class JartVCM(AbstractCompactDevice):
         lean = jnp.abs(energy) / (2 * thermal)
         # 2 sinh(lean) exp(-barrier / kT) without an overflow.
         hops = jnp.exp(lean - barrier / thermal) * -jnp.expm1(-2 * lean)
-        # The smaller of N_min / N and N / N_max of the polarity; clipped, or the power overflows.
-        to_bound = jnp.where(reset, jnp.log(self.n_min) - state, state - jnp.log(self.n_max))
-        limiter = -jnp.expm1(10 * jnp.minimum(to_bound, 0.0))
+        beyond = jnp.where(reset, jnp.log(self.n_min) - state, state - jnp.log(self.n_max))
+        # Beyond its bound nothing moves. Within the solver's error of it the line goes on, so that
+        # an overshoot decays as it would inside and is not kept for ever.
+        over = jnp.maximum(beyond, 0.0)
+        limiter = jnp.where(
+            beyond > 0, -10 * over * jnp.exp(-1e3 * over), -jnp.expm1(10 * jnp.minimum(beyond, 0.0))
+        )
         speed = (
             0.5 * (self.n_plug + n) * self.hop_distance * self.attempt_frequency
             / self.disc_length * limiter * hops / n
