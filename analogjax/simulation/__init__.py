@@ -3,6 +3,7 @@
 from .adjoints import ForwardMode as ForwardMode
 from .adjoints import ReverseMode as ReverseMode
 from .condition import condition as condition
+from .pulse_step import PulseStep as PulseStep
 from .resolve import SOLVERS as SOLVERS
 from .result import SimulationResult as SimulationResult
 from .result import Status as Status
@@ -12,3 +13,4 @@ from .simulate import simulate as simulate
 from .solvers import Adaptive as Adaptive
 from .solvers import Heun as Heun
 from .solvers import RungeKutta4 as RungeKutta4
+from .stochastic import EulerMaruyama as EulerMaruyama

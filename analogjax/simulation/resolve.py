@@ -6,14 +6,18 @@ from typing import Any
 
 from .._checks import check_choice
 from ..devices import AbstractDevice
+from .pulse_step import PulseStep
 from .rosenbrock import Rosenbrock
 from .solvers import AbstractSolver, Adaptive, Heun, RungeKutta4
+from .stochastic import EulerMaruyama
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     "heun": Heun,
     "adaptive": Adaptive,
     "rk4": RungeKutta4,
     "rosenbrock": Rosenbrock,
+    "sde": EulerMaruyama,
+    "step": PulseStep,
 }
 """Solvers by the name used in configurations."""
 
