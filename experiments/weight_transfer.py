@@ -1,7 +1,7 @@
 """Write trained weights into programmed levels and read off how many bits a network needs.
 
 A network is trained digitally; its weights become levels of devices (2^b levels with b bits), each
-with the write error that the level tables of the vacancy model show. Accuracy against bits, with
+with the write error that the level tables of the device's model show. Accuracy against bits, with
 and without write error, for three mappings fixed beforehand, over many chips.
 """
 
@@ -25,7 +25,7 @@ from analogjax.crossbar import (
     programming_cost,
 )
 from analogjax.data import DataConfig, Split
-from analogjax.devices import FilmConfig
+from analogjax.devices import DeviceConfig
 from analogjax.networks import (
     NetworkConfig,
     accuracy_over_chips,
@@ -68,7 +68,9 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
     contrast: ProgrammingConfig = field(
-        default_factory=lambda: ProgrammingConfig(FilmConfig(32), levels=[128], spaces=["G"])
+        default_factory=lambda: ProgrammingConfig(
+            DeviceConfig(preset="isothermal", cells=32), levels=[128], spaces=["G"]
+        )
     )
     """A film that forgets, for the accuracy against the delay."""
     show_contrast: bool = True
@@ -360,11 +362,10 @@ def report_levels(run, config, tables) -> None:
                 f["levels_missed"],
             ]
         )
-    device = config.programming.device
     run.section(
         "Write error",
-        f"Level tables of the full vacancy model ({device.preset}, {device.cells} x "
-        f"{device.cells} cells, {finest.repeats} repeats). {finest.controller} (In the window the "
+        f"Level tables of the full model of the device ({config.programming.device.describe()}; "
+        f"{finest.repeats} repeats). {finest.controller} (In the window the "
         f"tolerance is {config.programming.controller.tolerance:g} for every number of levels.) "
         f"{finest.noise}\n\n"
         f"{DRAWN[config.error]} The variance of a weight is that of rounding plus s_abs squared: "
@@ -416,7 +417,7 @@ def report_delay(run, config, digital, later, forgetting) -> None:
     for which, result, prefix in sets:
         for column, b in enumerate(result["bits"]):
             values = result["accuracy"][:, column]
-            curves[f"{which.device.preset}, {b} bits"] = (result["delays"], values)
+            curves[f"{which.device.label}, {b} bits"] = (result["delays"], values)
             for t, value in zip(result["delays"], values.mean(1), strict=True):
                 run.metric(f"{prefix}accuracy_bits_{b}_after_{t:g}s", value)
     fig = aj.plotting.accuracy_against_delay(curves, digital=digital)

@@ -5,6 +5,7 @@ from ._base import Path as Path
 from ._compact import AbstractCompactDevice as AbstractCompactDevice
 from ._parameters import Parameter as Parameter
 from ._parameters import parameter as parameter
+from .config import DeviceConfig as DeviceConfig
 from .config import FilmConfig as FilmConfig
 from .tio2 import FilmFields as FilmFields
 from .tio2 import FourTerminalTiO2 as FourTerminalTiO2

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 
 from .._checks import check_whole
-from ..devices import FilmConfig
+from ..devices import DeviceConfig
 from .controllers import WriteVerify
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise
@@ -47,7 +46,9 @@ class NoiseConfig:
     temperature_wander: float = 0.01
     """[K]"""
     thermal: bool = True
+    """Whether a read has thermal noise."""
     counting: bool = True
+    """Whether the device shows its own randomness: counted particles, cycles, reads."""
 
     def build(self) -> ProgrammingNoise:
         """Return the noise."""
@@ -59,9 +60,11 @@ class ControllerConfig:
     """Write-verify with feedback."""
 
     amplitude: float = 5.0
-    """[V]"""
+    """Nominal amplitude [V]."""
+    amplitude_down: float | None = None
+    """That of pulses which raise the resistance [V]; null: the same."""
     width: float = 0.05
-    """First pulse [s]."""
+    """First pulse, and every pulse with the knob `amplitude` [s]."""
     tolerance: float = 4e-4
     """Accepted error, as a fraction of the window (0.2 pitch of 512 levels), whatever the number of
     levels: what limits it is the noise of a reading."""
@@ -72,6 +75,16 @@ class ControllerConfig:
     longest: float = 0.25
     """[s]"""
     max_pulses: int = 20
+    gain: float = 0.5
+    """How quickly estimated rates follow the readings, 0 to 1."""
+    largest_factor: float = 3.0
+    """How far a reading may differ from an estimated rate and be believed."""
+    knob: str = "width"
+    """What feedback chooses: `width` or `amplitude`."""
+    v_scale: float = 0.25
+    """Volts per e-fold of the rate (knob `amplitude`)."""
+    v_range: float = 0.5
+    """Largest departure from the nominal amplitude [V] (knob `amplitude`)."""
 
     def build(self, n_levels: int) -> WriteVerify:
         """Return the controller for a number of levels."""
@@ -85,7 +98,9 @@ class ControllerConfig:
 class ProgrammingConfig:
     """A device, its window, and which level tables to make of it."""
 
-    device: FilmConfig = field(default_factory=lambda: FilmConfig(32, "nonvolatile"))
+    device: DeviceConfig = field(
+        default_factory=lambda: DeviceConfig(preset="nonvolatile", cells=32)
+    )
     levels: list[int] = field(default_factory=lambda: [32, 128, 512])
     spaces: list[str] = field(default_factory=lambda: ["R", "G"])
     """Levels linear in resistance, in conductance, or tables of both."""
@@ -94,12 +109,18 @@ class ProgrammingConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     amplitude: float = 5.0
     """Amplitude of conditioning and of the train that opens the window [V]."""
+    amplitude_down: float | None = None
+    """That of the pulses which raise the resistance [V]; null: the same."""
     window_pulses: int = 100
     """Pulses of conditioning (each polarity) and of that train."""
     window_width: float = 0.25
     """Their duration [s]."""
     margin: float = 0.02
     """Share of that window left out at each end."""
+    r_high: float | None = None
+    """First level [ohm]; null: the end of that window."""
+    r_low: float | None = None
+    """Last level [ohm]; null: the end of that window."""
     delays: list[float] = field(default_factory=lambda: list(DELAYS))
     """When every level is read again [s]."""
 
@@ -128,7 +149,7 @@ def level_tables(
     Returns:
         Tables by number of levels and space.
     """
-    from ..runs import cache_file, cached
+    from ..runs import cache_file, cached, from_arrays
 
     device = config.device.build()
     key = {"seed": run.seed, "device": fingerprint(device), **dataclasses.asdict(config)}
@@ -145,7 +166,11 @@ def level_tables(
 
         return run.stage(stage, once)
 
+    # The leaves by number, then the window: any tree of arrays can be a state.
+    structure = jax.eval_shape(device.init_state)
     prepared = keep(f"{name}_window", {"what": "window"}, lambda: _prepare(config, device))
+    window = Window(prepared.pop("r_high").item(), prepared.pop("r_low").item())
+    state = from_arrays(prepared, structure)
     tables = {}
     for n_levels in config.levels:
         for space in config.spaces:
@@ -156,8 +181,8 @@ def level_tables(
                 space=space,
                 controller=config.controller.build(n_levels),
                 noise=config.noise.build(),
-                state=jnp.asarray(prepared["state"]),
-                window=Window(prepared["r_high"].item(), prepared["r_low"].item()),
+                state=state,
+                window=window,
             )
             extra = {"what": [n_levels, space]}
             # What was begun by other code, or for another key, is not gone on with.
@@ -178,14 +203,19 @@ def level_tables(
 
 def _prepare(config: ProgrammingConfig, device: Any) -> dict[str, Any]:
     """Condition the device and find its window."""
+    from ..runs import to_arrays
+
     state, window = condition_and_window(
         device,
         v=config.amplitude,
+        v_down=config.amplitude_down,
         pulses=config.window_pulses,
         width=config.window_width,
         margin=config.margin,
+        r_high=config.r_high,
+        r_low=config.r_low,
     )
-    return {"state": state, "r_high": window.r_high, "r_low": window.r_low}
+    return {**to_arrays(state), "r_high": window.r_high, "r_low": window.r_low}
 
 
 def _make_table(

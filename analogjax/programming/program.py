@@ -151,7 +151,7 @@ class Programmer(eqx.Module):
         key_read, key_wander = jax.random.split(key_read)
         device = wandering(self.device, self.noise.temperature(key_wander))
         resistance = device.read(state)
-        reading = self._read(key_read, device, resistance)
+        reading = self._read(key_read, device, state, resistance)
         dtype = resistance.dtype
         zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
         per_level = jnp.zeros(self.n_levels, dtype)
@@ -176,9 +176,8 @@ class Programmer(eqx.Module):
             record=record,
         )
 
-    def _read(self, key, device, resistance):
-        error = self.noise.read_error(key, resistance, device.read_voltage, ambient(device))
-        return resistance * (1 + error)
+    def _read(self, key, device, state, resistance):
+        return noisy_reading(self.noise, device, state, resistance, key=key)
 
     def _cost_of_read(self, power_before, resistance):
         duration = self.noise.read_time
@@ -220,7 +219,7 @@ class Programmer(eqx.Module):
         current, resistance, guess = device.observe(
             v, result.state, result.fields, after, lane.guess, workspace
         )
-        reading = self._read(keys[3], device, resistance)
+        reading = self._read(keys[3], device, after, resistance)
 
         valid = device.valid(after) & jnp.isfinite(resistance)
         status = jnp.where(
@@ -255,6 +254,22 @@ class Programmer(eqx.Module):
         return jax.tree.map(
             lambda rows, x: rows.at[index].set(jnp.where(left, x, rows[index])), lane.record, new
         )
+
+
+def noisy_reading(
+    noise: ProgrammingNoise,
+    device: AbstractDevice,
+    state: PyTree,
+    resistance: Scalar,
+    *,
+    key: PRNGKeyArray,
+) -> Scalar:
+    """Return what an instrument reads of a resistance [ohm]: noise of the device, then its own."""
+    if noise.counting:
+        # A stream of its own: devices without noise keep the draws that they had.
+        resistance = device.read_noise(resistance, state, key=jax.random.fold_in(key, 1))
+    error = noise.read_error(key, resistance, device.read_voltage, ambient(device))
+    return resistance * (1 + error)
 
 
 def ambient(device: AbstractDevice) -> Any:
@@ -300,13 +315,13 @@ def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: 
     def one(inputs):
         state, key = inputs
 
-        def later(delay, key):
+        def reread(delay, key):
             key_t, key_r = jax.random.split(key)
             device = wandering(programmer.device, programmer.noise.temperature(key_t))
-            resistance = device.read(device.rest(state, delay))
-            return programmer._read(key_r, device, resistance)
+            later = device.rest(state, delay)
+            return programmer._read(key_r, device, later, device.read(later))
 
-        return jax.vmap(later)(delays, jax.random.split(key, delays.shape[0]))
+        return jax.vmap(reread)(delays, jax.random.split(key, delays.shape[0]))
 
     flat = jax.tree.map(lambda x: x.reshape(repeats * levels, *x.shape[2:]), states)
     keys = jax.random.split(key, repeats * levels)
