@@ -79,6 +79,8 @@ class ControllerConfig:
     """How quickly estimated rates follow the readings, 0 to 1."""
     largest_factor: float = 3.0
     """How far a reading may differ from an estimated rate and be believed."""
+    aim: float = 1.0
+    """Share of what is missing that a pulse aims at; about 0.5 where the response runs away."""
     knob: str = "width"
     """What feedback chooses: `width` or `amplitude`."""
     v_scale: float = 0.25

@@ -73,7 +73,7 @@ class WriteVerify(AbstractController):
     The response per second of a pulse is estimated from the readings, for each polarity on its own
     (a film responds differently the two ways, and differently along its window), and so may be the
     amplitude (a filament is set at half the voltage that resets it). With
-    ``knob="width"`` the amplitude is fixed and the width is |error| / rate; with
+    ``knob="width"`` the amplitude is fixed and the width is aim |error| / rate; with
     ``knob="amplitude"`` the width is fixed and the amplitude follows from an exponential response,
     ``rate ~ exp(|v| / v_scale)``.
 
@@ -100,6 +100,9 @@ class WriteVerify(AbstractController):
     """How quickly the estimated rates follow the readings, 0 to 1."""
     largest_factor: Scalar
     """The largest factor by which a reading may differ from an estimated rate and be believed."""
+    aim: Scalar
+    """Share of what is missing that a pulse aims at: 1 where the response is even, about a half
+    where it runs away (its rate grows by more than a few times from one level to the next)."""
     max_pulses: int = eqx.field(static=True)
     knob: str = eqx.field(static=True)
 
@@ -116,6 +119,7 @@ class WriteVerify(AbstractController):
         v_range: ArrayLike = 0.5,
         gain: ArrayLike = 0.5,
         largest_factor: ArrayLike = 3.0,
+        aim: ArrayLike = 1.0,
         max_pulses: int = 20,
         knob: Literal["width", "amplitude"] = "width",
     ):
@@ -136,6 +140,7 @@ class WriteVerify(AbstractController):
             v_range=v_range,
             gain=gain,
             largest_factor=largest_factor,
+            aim=aim,
         )
         dtype = jnp.result_type(float)
         for name, value in values.items():
@@ -162,13 +167,14 @@ class WriteVerify(AbstractController):
         return jnp.abs(reading - target) <= self.tolerance * memory.pitch
 
     def decide(self, reading: Scalar, target: Scalar, memory: _Memory) -> Pulse:
-        """Return the pulse that closes the gap at the estimated rate."""
+        """Return the pulse that closes the gap (or the share aimed at) at the estimated rate."""
         error = target - reading
         up = error > 0
         sign = jnp.where(up, memory.polarity, -memory.polarity)
         log_rate = jnp.where(up, memory.log_rate[0], memory.log_rate[1])
         nominal = jnp.where(up, self.amplitude, self.amplitude_down)
-        log_time = jnp.log(jnp.maximum(jnp.abs(error), 1e-3 * memory.pitch)) - log_rate
+        missing = jnp.maximum(self.aim * jnp.abs(error), 1e-3 * memory.pitch)
+        log_time = jnp.log(missing) - log_rate
         if self.knob == "width":
             width = jnp.clip(jnp.exp(log_time), self.shortest, self.longest)
             return Pulse(sign * nominal, width)

@@ -272,9 +272,10 @@ def noisy_reading(
     return resistance * (1 + error)
 
 
-def ambient(device: AbstractDevice) -> Any:
+def ambient(device: AbstractDevice) -> Scalar:
     """Return the ambient temperature of a device [K] (room temperature if it knows none)."""
-    return getattr(device, "ambient_temperature", ROOM_TEMPERATURE)
+    temperature = getattr(device, "ambient_temperature", ROOM_TEMPERATURE)
+    return jnp.asarray(temperature, jnp.result_type(float))
 
 
 def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
