@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_whole
-from ..devices import DeviceConfig
+from ..devices import AbstractDevice, AbstractProgrammedDevice, DeviceConfig
 from .controllers import WriteVerify
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise
-from .program import DELAYS, Programmer, make_programmer, raise_if_all_failed
+from .program import DELAYS, make_programmer, program_levels, raise_if_all_failed
 from .targets import Window, check_space, condition_and_window, level_coordinates
 
 if TYPE_CHECKING:
@@ -27,7 +28,16 @@ _CODE = (
     "simulation",
     *(
         f"programming/{name}.py"
-        for name in ("config", "controllers", "levels", "noise", "program", "targets")
+        for name in (
+            "config",
+            "controllers",
+            "direct",
+            "levels",
+            "noise",
+            "program",
+            "reading",
+            "targets",
+        )
     ),
 )
 """The source that a level table depends on."""
@@ -177,23 +187,16 @@ def level_tables(
     for n_levels in config.levels:
         for space in config.spaces:
             stage = f"{name}_{n_levels}{space}"
-            programmer = make_programmer(
-                device,
-                n_levels,
-                space=space,
-                controller=config.controller.build(n_levels),
-                noise=config.noise.build(),
-                state=state,
-                window=window,
-            )
             extra = {"what": [n_levels, space]}
             # What was begun by other code, or for another key, is not gone on with.
             version = cache_file("levels", key | extra, code=_CODE).stem
+            make = _write_table if isinstance(device, AbstractProgrammedDevice) else _make_table
+            task = _Task(config, device, state, window, n_levels, space)
             arrays = keep(
                 stage,
                 extra,
-                lambda stage=stage, programmer=programmer, version=version: _make_table(
-                    config, run, stage, programmer, version
+                lambda stage=stage, make=make, task=task, version=version: make(
+                    task, run, stage, version
                 ),
             )
             table = LevelTable.from_arrays(arrays)
@@ -220,12 +223,36 @@ def _prepare(config: ProgrammingConfig, device: Any) -> dict[str, Any]:
     return {**to_arrays(state), "r_high": window.r_high, "r_low": window.r_low}
 
 
-def _make_table(
-    config: ProgrammingConfig, run: RunFolder, stage: str, programmer: Programmer, version: str
-) -> dict[str, Any]:
-    key = jax.random.fold_in(jax.random.key(run.seed), programmer.n_levels)
-    key = jax.random.fold_in(key, programmer.space == "G")
-    key_lanes, key_reads = jax.random.split(key)
+@dataclass
+class _Task:
+    """One table to make."""
+
+    config: ProgrammingConfig
+    device: AbstractDevice
+    state: PyTree
+    window: Window
+    n_levels: int
+    space: str
+
+    def key(self, run: RunFolder) -> PRNGKeyArray:
+        """Return the random key of this table, whatever other tables are made."""
+        key = jax.random.fold_in(jax.random.key(run.seed), self.n_levels)
+        return jax.random.fold_in(key, self.space == "G")
+
+
+def _make_table(task: _Task, run: RunFolder, stage: str, version: str) -> dict[str, Any]:
+    """Take the device from level to level by pulses."""
+    config = task.config
+    programmer = make_programmer(
+        task.device,
+        task.n_levels,
+        space=task.space,
+        controller=config.controller.build(task.n_levels),
+        noise=config.noise.build(),
+        state=task.state,
+        window=task.window,
+    )
+    key_lanes, key_reads = jax.random.split(task.key(run))
     lanes = run.portions(
         stage,
         lambda: programmer.start(config.repeats, key=key_lanes),
@@ -236,4 +263,20 @@ def _make_table(
     )
     raise_if_all_failed(programmer, lanes)
     table = programmer.finish(lanes, key=key_reads, delays=tuple(config.delays))
+    return table.to_arrays()
+
+
+def _write_table(task: _Task, run: RunFolder, stage: str, version: str) -> dict[str, Any]:
+    """Write every level directly: a moment's work."""
+    config = task.config
+    table = program_levels(
+        task.device,
+        task.n_levels,
+        space=task.space,
+        repeats=config.repeats,
+        noise=config.noise.build(),
+        key=task.key(run),
+        window=task.window,
+        delays=tuple(config.delays),
+    )
     return table.to_arrays()

@@ -19,15 +19,16 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_float64, check_not_negative, check_whole
 from .._types import Array, Bool, Float, Int, Scalar
-from ..constants import ROOM_TEMPERATURE
-from ..devices import AbstractDevice
+from ..devices import AbstractDevice, AbstractProgrammedDevice
 from ..simulation import Adaptive, ForwardMode
 from ..simulation.resolve import resolve_solver
 from ..simulation.result import Status
 from ..simulation.solvers import AbstractSolver, Plateau
 from .controllers import AbstractController, resolve_controller
+from .direct import write_levels
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise, resolve_noise
+from .reading import noisy_reading, wandering
 from .targets import (
     Window,
     check_space,
@@ -256,35 +257,6 @@ class Programmer(eqx.Module):
         )
 
 
-def noisy_reading(
-    noise: ProgrammingNoise,
-    device: AbstractDevice,
-    state: PyTree,
-    resistance: Scalar,
-    *,
-    key: PRNGKeyArray,
-) -> Scalar:
-    """Return what an instrument reads of a resistance [ohm]: noise of the device, then its own."""
-    if noise.counting:
-        # A stream of its own: devices without noise keep the draws that they had.
-        resistance = device.read_noise(resistance, state, key=jax.random.fold_in(key, 1))
-    error = noise.read_error(key, resistance, device.read_voltage, ambient(device))
-    return resistance * (1 + error)
-
-
-def ambient(device: AbstractDevice) -> Scalar:
-    """Return the ambient temperature of a device [K] (room temperature if it knows none)."""
-    temperature = getattr(device, "ambient_temperature", ROOM_TEMPERATURE)
-    return jnp.asarray(temperature, jnp.result_type(float))
-
-
-def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
-    """Return the device with its ambient temperature changed by a deviation [K]."""
-    if not hasattr(device, "ambient_temperature"):
-        return device
-    return eqx.tree_at(lambda d: d.ambient_temperature, device, replace_fn=lambda t: t + deviation)
-
-
 @eqx.filter_jit
 def _start(programmer: Programmer, keys: Array) -> Lane:
     return jax.vmap(programmer._lane)(keys)
@@ -379,6 +351,11 @@ def make_programmer(
             f"Argument `device` must be a device of `analogjax.devices`, but is "
             f"{type(device).__name__}."
         )
+    if isinstance(device, AbstractProgrammedDevice):
+        raise ValueError(
+            "Argument `device` must respond to pulses, but how a "
+            f"{type(device).__name__} does is not known (use `program_levels`)."
+        )
     if device.needs_float64:
         check_float64(f"This {type(device).__name__}")
     check_space(space)
@@ -412,6 +389,10 @@ def program_levels(
 ) -> LevelTable:
     """Program n levels one after the other, from the highest resistance to the lowest.
 
+    A device that is programmed as a whole (`AbstractProgrammedDevice`) is written to every level
+    directly, `repeats` devices a level, without pulses: `state`, `controller` and `solver` have no
+    part in it.
+
     Args:
         device: The device, one of `analogjax.devices`.
         n_levels: Number of levels.
@@ -434,6 +415,11 @@ def program_levels(
         ValueError: A wrong argument, in one sentence.
         RuntimeError: Conditioning or finding the window failed, or no repeat came to the end.
     """
+    if isinstance(device, AbstractProgrammedDevice):
+        return write_levels(
+            device, n_levels, space=space, repeats=repeats, noise=resolve_noise(noise),
+            window=Window(*device.window) if window is None else window, delays=delays, key=key,
+        )  # fmt: skip
     programmer = make_programmer(
         device, n_levels, space=space, controller=controller, noise=noise,
         state=state, window=window, solver=solver,

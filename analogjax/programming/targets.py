@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from .._checks import check_between, check_choice, check_positive, check_whole
 from .._types import Array, Float, Scalar, ScalarLike
-from ..devices import AbstractDevice
+from ..devices import AbstractDevice, AbstractProgrammedDevice
 from ..simulation import Save, simulate
 from ..stimuli import pulse_train
 
@@ -74,6 +74,8 @@ def condition_and_window(
 ) -> tuple[PyTree, Window]:
     """Return what `condition` and then `find_window` return, from one run (one compilation).
 
+    A device that is programmed as a whole has its own window, and pulses do not matter.
+
     Args:
         device: The device.
         v: Amplitude of the pulses that lower the resistance [V].
@@ -92,18 +94,24 @@ def condition_and_window(
         ValueError: As in `find_window`; an end that the pulses do not reach.
         RuntimeError: As in `simulate`.
     """
-    down = v if v_down is None else v_down
-    amplitudes = jnp.repeat(jnp.asarray([v, -down, v]) * device.potentiation, pulses)
-    result = simulate(device, pulse_train(amplitudes, width=width), solver=solver)
-    state = jax.tree.map(lambda states: states[2 * pulses], result.state)
-    trace = result.read_resistance[2 * pulses :]
-    found = _inner_window(trace, v, margin)
-    first, last = float(trace[0]), float(trace[-1])
+    if isinstance(device, AbstractProgrammedDevice):
+        # No pulses open it: its window is a parameter.
+        check_between("margin", margin, 0.0, 0.4)
+        state, (first, last) = device.init_state(), map(float, device.window)
+        found = Window(first, last)
+    else:
+        down = v if v_down is None else v_down
+        amplitudes = jnp.repeat(jnp.asarray([v, -down, v]) * device.potentiation, pulses)
+        result = simulate(device, pulse_train(amplitudes, width=width), solver=solver)
+        state = jax.tree.map(lambda states: states[2 * pulses], result.state)
+        trace = result.read_resistance[2 * pulses :]
+        first, last = float(trace[0]), float(trace[-1])
+        found = _inner_window(trace, v, margin)
     for name, given in (("r_high", r_high), ("r_low", r_low)):
         if given is not None and not last <= given <= first:
             raise ValueError(
                 f"Argument `{name}` must be between {last:.6g} and {first:.6g} ohm, which the "
-                f"pulses reach, but is {given:g}."
+                f"device reaches, but is {given:g}."
             )
     return state, Window(
         found.r_high if r_high is None else r_high, found.r_low if r_low is None else r_low
@@ -137,6 +145,8 @@ def find_window(
         RuntimeError: As in `simulate`.
     """
     check_between("margin", margin, 0.0, 0.4)
+    if isinstance(device, AbstractProgrammedDevice):
+        return Window(*device.window)
     drive = pulse_train(device.potentiation * v * jnp.ones(pulses), width=width)
     result = simulate(device, drive, state, solver=solver, save=Save(states=False))
     return _inner_window(result.read_resistance, v, margin)
