@@ -16,7 +16,7 @@ from scipy import stats
 
 import analogjax as aj
 from analogjax.constants import BOLTZMANN, ROOM_TEMPERATURE
-from analogjax.devices import FilmConfig
+from analogjax.devices import DeviceConfig
 from analogjax.programming import (
     ProgrammingConfig,
     ReducedDevice,
@@ -45,7 +45,9 @@ class Config:
 
     programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
     contrast: ProgrammingConfig = field(
-        default_factory=lambda: ProgrammingConfig(FilmConfig(32), levels=[128], spaces=["R"])
+        default_factory=lambda: ProgrammingConfig(
+            DeviceConfig(preset="isothermal", cells=32), levels=[128], spaces=["R"]
+        )
     )
     """The film that forgets."""
     reduced: bool = True
@@ -60,6 +62,15 @@ class Config:
     """Rows of the map: spread of D t of a pulse."""
     map_levels: int = 64
     """Levels programmed at each point of the map."""
+
+    def __post_init__(self) -> None:
+        """Check what nothing else checks."""
+        kind = self.programming.device.kind
+        if self.reduced and kind != "FourTerminalTiO2":
+            raise ValueError(
+                "Argument `reduced` must be false unless the device is a FourTerminalTiO2, "
+                f"of which alone there is a reduced model, but the device is {kind}."
+            )
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -99,13 +110,12 @@ def run(config: Config, run: RunFolder) -> None:
 def report_levels(run, config, shown) -> None:
     """Resistance against pulse, and the cumulative probability of neighbouring levels."""
     best = shown[max(shown)]
-    device = config.programming.device
     run.section(
         "Levels",
-        f"Device: {device.preset} four-terminal film, {device.cells} x {device.cells} cells, "
-        f"conditioned by {config.programming.window_pulses} pulses each way. {best.controller} (In "
-        f"the window the tolerance is {config.programming.controller.tolerance:g} for every number "
-        "of levels.)\n\n"
+        f"Device: {config.programming.device.describe()}, conditioned by "
+        f"{config.programming.window_pulses} pulses each way. {best.controller} (In the window the "
+        f"tolerance is {config.programming.controller.tolerance:g} for every number of levels.)"
+        "\n\n"
         f"{best.noise} Each repeat starts from its own draw of the vacancies and goes from the "
         "highest resistance to the lowest.",
     )
@@ -228,7 +238,7 @@ def report_retention(run, config, shown, forgetting) -> None:
     for (n, space), table in forgetting.items():
         which = f"{n}{space}"
         if np.array_equal(table.delays, delays):
-            curves[f"n = {n} ({space}), {config.contrast.device.preset}"] = rms_after(table)
+            curves[f"n = {n} ({space}), {config.contrast.device.label}"] = rms_after(table)
         for delay, value in zip(table.delays, rms_after(table), strict=True):
             run.metric(f"contrast_error_after_{delay:g}s_pitches_{which}", value)
         values = describe(table)

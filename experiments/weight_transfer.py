@@ -1,7 +1,7 @@
 """Write trained weights into programmed levels and read off how many bits a network needs.
 
 A network is trained digitally; its weights become levels of devices (2^b levels with b bits), each
-with the write error that the level tables of the vacancy model show. Accuracy against bits, with
+with the write error that the level tables of the device's model show. Accuracy against bits, with
 and without write error, for three mappings fixed beforehand, over many chips.
 """
 
@@ -25,7 +25,7 @@ from analogjax.crossbar import (
     programming_cost,
 )
 from analogjax.data import DataConfig, Split
-from analogjax.devices import FilmConfig
+from analogjax.devices import DeviceConfig
 from analogjax.networks import (
     NetworkConfig,
     accuracy_over_chips,
@@ -68,7 +68,9 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
     contrast: ProgrammingConfig = field(
-        default_factory=lambda: ProgrammingConfig(FilmConfig(32), levels=[128], spaces=["G"])
+        default_factory=lambda: ProgrammingConfig(
+            DeviceConfig(preset="isothermal", cells=32), levels=[128], spaces=["G"]
+        )
     )
     """A film that forgets, for the accuracy against the delay."""
     show_contrast: bool = True
@@ -356,21 +358,23 @@ def report_levels(run, config, tables) -> None:
                 f"{f['random_error_window']:.2e}",
                 f"{f['random_error_pitches']:.3f}",
                 f"{f['nonlinearity_rms']:.2e}",
-                f["pulses_mean"],
+                f.get("pulses_mean", "none"),
                 f["levels_missed"],
             ]
         )
-    device = config.programming.device
+    what = (
+        "Here s_abs is what tolerance and noise of a reading leave, the same for every n; a "
+        "tolerance tied to the pitch would make it fall with n. (In the window the tolerance is "
+        f"{config.programming.controller.tolerance:g} for every number of levels.)"
+        if finest.pulsed
+        else "Here s_abs is the measured scatter of programmed devices, the same for every n."
+    )
     run.section(
         "Write error",
-        f"Level tables of the full vacancy model ({device.preset}, {device.cells} x "
-        f"{device.cells} cells, {finest.repeats} repeats). {finest.controller} (In the window the "
-        f"tolerance is {config.programming.controller.tolerance:g} for every number of levels.) "
-        f"{finest.noise}\n\n"
+        f"Level tables of the full model of the device ({config.programming.device.describe()}; "
+        f"{finest.repeats} repeats). {finest.controller} {finest.noise}\n\n"
         f"{DRAWN[config.error]} The variance of a weight is that of rounding plus s_abs squared: "
-        "while s_abs does not grow with n, more levels cannot hurt. Here s_abs is what tolerance "
-        "and noise of a reading leave, the same for every n; a tolerance tied to the pitch would "
-        "make it fall with n.",
+        f"while s_abs does not grow with n, more levels cannot hurt. {what}",
     )
     run.table(
         "Level tables",
@@ -416,7 +420,7 @@ def report_delay(run, config, digital, later, forgetting) -> None:
     for which, result, prefix in sets:
         for column, b in enumerate(result["bits"]):
             values = result["accuracy"][:, column]
-            curves[f"{which.device.preset}, {b} bits"] = (result["delays"], values)
+            curves[f"{which.device.label}, {b} bits"] = (result["delays"], values)
             for t, value in zip(result["delays"], values.mean(1), strict=True):
                 run.metric(f"{prefix}accuracy_bits_{b}_after_{t:g}s", value)
     fig = aj.plotting.accuracy_against_delay(curves, digital=digital)
@@ -433,10 +437,15 @@ def report_cost(run, config, model, tables, needed) -> None:
     bits = needed or max(config.bits)
     space = main_space(config)
     key = jax.random.key(run.seed)
+    pulsed = all(table.pulsed for table in tables.values())
     rows = []
     for mapping in MAPPINGS:
         devices = hardware(config, tables, mapping, space, bits)
         chip = program_analog_weights(convert_to_analog(model, devices), key=key)
+        if not pulsed:
+            count = sum(c.levels.size for c in aj.networks.chips(chip).values())
+            run.metric("devices", count)
+            break
         fine = [n for n, s in tables if s == space and n >= 2**bits]
         n = min(fine, default=max(n for n, s in tables if s == space))
         cost = programming_cost(aj.networks.chips(chip), LevelCost.from_table(tables[n, space]))
@@ -448,6 +457,9 @@ def report_cost(run, config, model, tables, needed) -> None:
             run.metric("time_to_program_serial_s", cost.time_serial)
             run.metric("time_to_program_parallel_s", cost.time_parallel)
             run.metric("energy_to_program_J", cost.energy)
+    if not pulsed:
+        run.section("Cost of writing", f"{next(iter(tables.values())).controller}")
+        return
     run.section(
         "Cost of writing",
         f"At {bits} bits, each device climbing the staircase of the table of {n} levels from the "

@@ -5,11 +5,16 @@ from ._base import Path as Path
 from ._compact import AbstractCompactDevice as AbstractCompactDevice
 from ._parameters import Parameter as Parameter
 from ._parameters import parameter as parameter
+from ._presets import AbstractPresetDevice as AbstractPresetDevice
+from ._programmed import AbstractProgrammedDevice as AbstractProgrammedDevice
+from ._programmed import ProgrammedState as ProgrammedState
+from .config import DeviceConfig as DeviceConfig
 from .config import FilmConfig as FilmConfig
-from .jart import JartVCM as JartVCM
 from .ion_drift import LinearIonDrift as LinearIonDrift
+from .jart import JartVCM as JartVCM
 from .nb_srtio3 import NbSrTiO3 as NbSrTiO3
 from .nb_srtio3 import PulseLaw as PulseLaw
+from .pcm import PCM as PCM
 from .pulse_steps import STEP_SPREADS as STEP_SPREADS
 from .pulse_steps import AbstractPulseStepDevice as AbstractPulseStepDevice
 from .pulse_steps import ConstantStep as ConstantStep
@@ -18,6 +23,7 @@ from .pulse_steps import LinearStep as LinearStep
 from .pulse_steps import SoftBounds as SoftBounds
 from .schottky import SchottkyInterface as SchottkyInterface
 from .stanford import StanfordPKU as StanfordPKU
+from .statistical import StatisticalDevice as StatisticalDevice
 from .tio2 import FilmFields as FilmFields
 from .tio2 import FourTerminalTiO2 as FourTerminalTiO2
 from .variability import FILM_SPREAD as FILM_SPREAD

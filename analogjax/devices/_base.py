@@ -70,6 +70,11 @@ class AbstractDevice(eqx.Module):
         return 1.0
 
     @property
+    def responds(self) -> bool:
+        """Whether pulses move the state; if not, levels are programmed directly."""
+        return True
+
+    @property
     def needs_float64(self) -> bool:
         """Whether the dynamics are too stiff, or too slow, for single precision."""
         return False

@@ -7,47 +7,24 @@ current is and how fast its state moves; reading, resting, stepping and checking
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._checks import check_choice, check_not_negative
+from .._checks import check_not_negative
 from .._types import Array, Bool, Scalar, ScalarLike
-from ._base import AbstractDevice, Path, check_parameters
+from ._base import Path
+from ._presets import AbstractPresetDevice
 
 
-class AbstractCompactDevice(AbstractDevice):
+class AbstractCompactDevice(AbstractPresetDevice):
     """A device of one state number x with ``i = current(v, x)`` and ``dx/dt = velocity(v, x)``.
 
     A subclass declares its parameters as fields (`analogjax.devices.parameter`), among them
     ``read_voltage`` [V], and defines `init_state`, `current` and `velocity`; where they exist also
     `bounds`, `potentiation`, `rest` and `diffusion`. Presets are named sets of parameters.
     """
-
-    PRESETS: ClassVar[dict[str, dict[str, float]]] = {}
-    """Parameters that differ from the defaults, by name of the set."""
-
-    def __init__(self, preset: str | None = None, **parameters: Any):
-        """Make a device.
-
-        Args:
-            preset: A set of `PRESETS`; the defaults if None.
-            **parameters: Any parameter of `PARAMETERS` by name, instead of the preset's value.
-
-        Raises:
-            ValueError: An unknown preset or name, or a value out of range.
-        """
-        chosen = {}
-        if preset is not None:
-            chosen = self.PRESETS[check_choice("preset", preset, self.PRESETS)]
-        check_parameters(type(self), parameters)
-        values = {name: p.default for name, p in self.PARAMETERS.items()} | chosen | parameters
-        dtype = jnp.result_type(float)
-        for name, value in values.items():
-            setattr(self, name, jnp.asarray(value, dtype))
-        self.check()
 
     # What a subclass says.
 

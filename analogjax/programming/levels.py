@@ -38,7 +38,7 @@ class LevelTable:
     met: np.ndarray
     """(repeats, n_levels): whether that reading was accepted; else the pulses had run out."""
     pulses: np.ndarray
-    """(repeats, n_levels)."""
+    """(repeats, n_levels); nan, as are time and energy, for devices written without pulses."""
     time: np.ndarray
     """(repeats, n_levels) s: pulses, cooling and reads of the level, from the one before."""
     energy: np.ndarray
@@ -100,6 +100,11 @@ class LevelTable:
     def missed(self) -> int:
         """Levels that were left with a reading outside the tolerance."""
         return int(np.sum(~self.met & np.isfinite(self.achieved)))
+
+    @property
+    def pulsed(self) -> bool:
+        """Whether the levels were reached by pulses, so that their cost is known."""
+        return bool(np.isfinite(self.pulses).any())
 
     def coordinate(self, resistance: np.ndarray) -> np.ndarray:
         """Return resistances as u: 0 at the first level, 1 at the last, in the levels' space."""

@@ -1,7 +1,8 @@
 """The noise of programming: what differs between two writes, and between two reads.
 
 Fixed before any result was looked at, and stated with every result (`ProgrammingNoise.statement`).
-Counting noise of the vacancies belongs to the device: `AbstractDevice.draw_state` and `fluctuate`.
+What is random about the device itself belongs to the device: the particles of its state
+(`AbstractDevice.draw_state`, `fluctuate`), its cycles (`begin`, `diffusion`), its own `read_noise`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class ProgrammingNoise(eqx.Module):
     thermal: bool = eqx.field(static=True)
     """Whether a read has thermal noise."""
     counting: bool = eqx.field(static=True)
-    """Whether vacancies are counted: a state drawn per repeat, hop noise of every pulse."""
+    """Whether the device shows its own randomness: particles that are counted (a state drawn per
+    repeat, hop noise of every pulse), what differs from cycle to cycle, its own noise of a read."""
 
     def __init__(
         self,
@@ -98,7 +100,9 @@ class ProgrammingNoise(eqx.Module):
         """Return the noise as one sentence, for results."""
         parts = [
             f"{float(self.pulse_spread):.3g} log-normal on the effective D t of each pulse",
-            "vacancy counting noise from the geometry" if self.counting else "no counting noise",
+            "the device's own randomness (counting noise, from cycle to cycle, of a read)"
+            if self.counting
+            else "no counting noise or other randomness of the device",
             f"thermal noise of the read at {float(self.read_bandwidth):g} Hz "
             f"({float(self.read_time):.3g} s a read)"
             if self.thermal

@@ -19,15 +19,16 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_float64, check_not_negative, check_whole
 from .._types import Array, Bool, Float, Int, Scalar
-from ..constants import ROOM_TEMPERATURE
-from ..devices import AbstractDevice
+from ..devices import AbstractDevice, AbstractProgrammedDevice
 from ..simulation import Adaptive, ForwardMode
 from ..simulation.resolve import resolve_solver
 from ..simulation.result import Status
 from ..simulation.solvers import AbstractSolver, Plateau
 from .controllers import AbstractController, resolve_controller
+from .direct import write_levels
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise, resolve_noise
+from .reading import noisy_reading, wandering
 from .targets import (
     Window,
     check_space,
@@ -151,7 +152,7 @@ class Programmer(eqx.Module):
         key_read, key_wander = jax.random.split(key_read)
         device = wandering(self.device, self.noise.temperature(key_wander))
         resistance = device.read(state)
-        reading = self._read(key_read, device, resistance)
+        reading = self._read(key_read, device, state, resistance)
         dtype = resistance.dtype
         zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
         per_level = jnp.zeros(self.n_levels, dtype)
@@ -176,9 +177,8 @@ class Programmer(eqx.Module):
             record=record,
         )
 
-    def _read(self, key, device, resistance):
-        error = self.noise.read_error(key, resistance, device.read_voltage, ambient(device))
-        return resistance * (1 + error)
+    def _read(self, key, device, state, resistance):
+        return noisy_reading(self.noise, device, state, resistance, key=key)
 
     def _cost_of_read(self, power_before, resistance):
         duration = self.noise.read_time
@@ -220,7 +220,7 @@ class Programmer(eqx.Module):
         current, resistance, guess = device.observe(
             v, result.state, result.fields, after, lane.guess, workspace
         )
-        reading = self._read(keys[3], device, resistance)
+        reading = self._read(keys[3], device, after, resistance)
 
         valid = device.valid(after) & jnp.isfinite(resistance)
         status = jnp.where(
@@ -257,18 +257,6 @@ class Programmer(eqx.Module):
         )
 
 
-def ambient(device: AbstractDevice) -> Any:
-    """Return the ambient temperature of a device [K] (room temperature if it knows none)."""
-    return getattr(device, "ambient_temperature", ROOM_TEMPERATURE)
-
-
-def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
-    """Return the device with its ambient temperature changed by a deviation [K]."""
-    if not hasattr(device, "ambient_temperature"):
-        return device
-    return eqx.tree_at(lambda d: d.ambient_temperature, device, replace_fn=lambda t: t + deviation)
-
-
 @eqx.filter_jit
 def _start(programmer: Programmer, keys: Array) -> Lane:
     return jax.vmap(programmer._lane)(keys)
@@ -300,13 +288,13 @@ def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: 
     def one(inputs):
         state, key = inputs
 
-        def later(delay, key):
+        def reread(delay, key):
             key_t, key_r = jax.random.split(key)
             device = wandering(programmer.device, programmer.noise.temperature(key_t))
-            resistance = device.read(device.rest(state, delay))
-            return programmer._read(key_r, device, resistance)
+            later = device.rest(state, delay)
+            return programmer._read(key_r, device, later, device.read(later))
 
-        return jax.vmap(later)(delays, jax.random.split(key, delays.shape[0]))
+        return jax.vmap(reread)(delays, jax.random.split(key, delays.shape[0]))
 
     flat = jax.tree.map(lambda x: x.reshape(repeats * levels, *x.shape[2:]), states)
     keys = jax.random.split(key, repeats * levels)
@@ -363,6 +351,11 @@ def make_programmer(
             f"Argument `device` must be a device of `analogjax.devices`, but is "
             f"{type(device).__name__}."
         )
+    if isinstance(device, AbstractProgrammedDevice):
+        raise ValueError(
+            "Argument `device` must respond to pulses, but how a "
+            f"{type(device).__name__} does is not known (use `program_levels`)."
+        )
     if device.needs_float64:
         check_float64(f"This {type(device).__name__}")
     check_space(space)
@@ -396,6 +389,10 @@ def program_levels(
 ) -> LevelTable:
     """Program n levels one after the other, from the highest resistance to the lowest.
 
+    A device that is programmed as a whole (`AbstractProgrammedDevice`) is written to every level
+    directly, `repeats` devices a level, without pulses: `state`, `controller` and `solver` have no
+    part in it.
+
     Args:
         device: The device, one of `analogjax.devices`.
         n_levels: Number of levels.
@@ -418,6 +415,11 @@ def program_levels(
         ValueError: A wrong argument, in one sentence.
         RuntimeError: Conditioning or finding the window failed, or no repeat came to the end.
     """
+    if isinstance(device, AbstractProgrammedDevice):
+        return write_levels(
+            device, n_levels, space=space, repeats=repeats, noise=resolve_noise(noise),
+            window=Window(*device.window) if window is None else window, delays=delays, key=key,
+        )  # fmt: skip
     programmer = make_programmer(
         device, n_levels, space=space, controller=controller, noise=noise,
         state=state, window=window, solver=solver,

@@ -14,7 +14,8 @@ from .._types import Array, Float, Int, Scalar
 from ..devices import AbstractDevice
 from ..simulation import ForwardMode
 from ..simulation.solvers import AbstractSolver, Plateau
-from .program import ambient, wandering, writing_solver
+from .program import writing_solver
+from .reading import ambient, wandering
 from .targets import Window
 
 OVERSHOOT = 0.05

@@ -103,14 +103,22 @@ def repeat_difference(table: LevelTable) -> dict[str, float]:
 def describe(table: LevelTable) -> dict[str, float]:
     """Return the figures of merit of a table as one flat dictionary (see the functions here).
 
-    Without any random error there is no number of resolvable levels. Errors ``*_pitches`` are in
-    pitches, ``*_window`` in fractions of the window, and with the bow
+    Without any random error there is no number of resolvable levels, without pulses no cost.
+    Errors ``*_pitches`` are in pitches, ``*_window`` in fractions of the window, and with the bow
     where the name does not say ``random`` or ``bow``.
     """
     pitch = table.pitch
     s_abs, low, high = absolute_error(table)
     rms = table.nonlinearity
     differences = repeat_difference(table)
+    cost = {}
+    if table.pulsed:
+        cost = {
+            "pulses_mean": float(np.nanmean(table.pulses)),
+            "pulses_max": int(np.nanmax(table.pulses)),
+            "time_per_level_s": float(np.nanmean(table.time)),
+            "energy_per_level_J": float(np.nanmean(table.energy)),
+        }
     resolvable = {"resolvable_levels": resolvable_levels(s_abs)} if s_abs > 0 else {}
     return {
         "nonlinearity_max": rms["max"],
@@ -127,10 +135,7 @@ def describe(table: LevelTable) -> dict[str, float]:
         **resolvable,
         "repeat_difference_mean": differences["mean"],
         "repeat_difference_max": differences["max"],
-        "pulses_mean": float(np.nanmean(table.pulses)),
-        "pulses_max": int(np.nanmax(table.pulses)),
-        "time_per_level_s": float(np.nanmean(table.time)),
-        "energy_per_level_J": float(np.nanmean(table.energy)),
+        **cost,
         "levels_missed": table.missed,
         "levels_failed": table.failed,
     }

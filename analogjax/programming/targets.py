@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from .._checks import check_between, check_choice, check_positive, check_whole
 from .._types import Array, Float, Scalar, ScalarLike
-from ..devices import AbstractDevice
+from ..devices import AbstractDevice, AbstractProgrammedDevice
 from ..simulation import Save, simulate
 from ..stimuli import pulse_train
 
@@ -64,17 +64,58 @@ def condition_and_window(
     device: AbstractDevice,
     *,
     v: float = 5.0,
+    v_down: float | None = None,
     pulses: int = 100,
     width: float = 0.25,
     margin: float = 0.02,
+    r_high: float | None = None,
+    r_low: float | None = None,
     solver: Any = None,
 ) -> tuple[PyTree, Window]:
-    """Return what `condition` and then `find_window` return, from one run (one compilation)."""
-    signs = jnp.repeat(jnp.asarray([1.0, -1.0, 1.0]), pulses) * device.potentiation
-    result = simulate(device, pulse_train(v * signs, width=width), solver=solver)
-    state = jax.tree.map(lambda states: states[2 * pulses], result.state)
-    window = _inner_window(result.read_resistance[2 * pulses :], v, margin)
-    return state, window
+    """Return what `condition` and then `find_window` return, from one run (one compilation).
+
+    A device that is programmed as a whole has its own window, and pulses do not matter.
+
+    Args:
+        device: The device.
+        v: Amplitude of the pulses that lower the resistance [V].
+        v_down: Amplitude of those that raise it [V]; as `v` if None.
+        pulses: How many, each way.
+        width: Their duration [s].
+        margin: Share of the window left out at each end; not where the end is given.
+        r_high: The first level [ohm]; found if None.
+        r_low: The last level [ohm]; found if None.
+        solver: As in `simulate`.
+
+    Returns:
+        The conditioned state, at the high-resistance end of what the pulses open, and the window.
+
+    Raises:
+        ValueError: As in `find_window`; an end that the pulses do not reach.
+        RuntimeError: As in `simulate`.
+    """
+    if isinstance(device, AbstractProgrammedDevice):
+        # No pulses open it: its window is a parameter.
+        check_between("margin", margin, 0.0, 0.4)
+        state, (first, last) = device.init_state(), map(float, device.window)
+        found = Window(first, last)
+    else:
+        down = v if v_down is None else v_down
+        amplitudes = jnp.repeat(jnp.asarray([v, -down, v]) * device.potentiation, pulses)
+        result = simulate(device, pulse_train(amplitudes, width=width), solver=solver)
+        state = jax.tree.map(lambda states: states[2 * pulses], result.state)
+        trace = result.read_resistance[2 * pulses :]
+        first, last = float(trace[0]), float(trace[-1])
+        found = _inner_window(trace, v, margin)
+    for name, given in (("r_high", r_high), ("r_low", r_low)):
+        if given is not None and not last <= given <= first:
+            raise ValueError(
+                f"Argument `{name}` must be between {last:.6g} and {first:.6g} ohm, which the "
+                f"device reaches, but is {given:g}."
+            )
+    return state, Window(
+        found.r_high if r_high is None else r_high, found.r_low if r_low is None else r_low
+    )
 
 
 def find_window(
@@ -104,6 +145,8 @@ def find_window(
         RuntimeError: As in `simulate`.
     """
     check_between("margin", margin, 0.0, 0.4)
+    if isinstance(device, AbstractProgrammedDevice):
+        return Window(*device.window)
     drive = pulse_train(device.potentiation * v * jnp.ones(pulses), width=width)
     result = simulate(device, drive, state, solver=solver, save=Save(states=False))
     return _inner_window(result.read_resistance, v, margin)

@@ -17,16 +17,18 @@ def condition(
     device: AbstractDevice,
     *,
     v: Any = 5.0,
+    v_down: Any = None,
     pulses: int = 100,
     width: Any = 0.25,
     state: PyTree | None = None,
     **options: Any,
 ) -> PyTree:
-    """Return the state after one cycle of `pulses` at +v and `pulses` at -v.
+    """Return the state after `pulses` that lower the resistance and `pulses` that raise it.
 
     Args:
         device: The device.
-        v: Amplitude [V].
+        v: Amplitude [V]; its sign is the device's `potentiation`.
+        v_down: Amplitude of the pulses that raise the resistance [V]; as `v` if None.
         pulses: Pulses of each polarity.
         width: Duration of a pulse [s].
         state: Where to start; the formed state if None.
@@ -42,7 +44,8 @@ def condition(
     """
     if pulses < 1:
         raise ValueError(f"Argument `pulses` must be at least 1, but is {pulses}.")
-    signs = jnp.concatenate([jnp.ones(pulses), -jnp.ones(pulses)])
-    drive = pulse_train(signs * v, width=width)
+    down = v if v_down is None else v_down
+    amplitudes = jnp.concatenate([jnp.ones(pulses) * v, -jnp.ones(pulses) * down])
+    drive = pulse_train(device.potentiation * amplitudes, width=width)
     result = simulate(device, drive, state, save=Save(states=False), **options)
     return jax.tree.map(lambda leaf: jnp.where(result.ok, leaf, jnp.nan), result.final_state)

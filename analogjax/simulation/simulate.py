@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._checks import check_float64
+from .._checks import check_float64, is_traced
 from ..devices import AbstractDevice
 from ..stimuli import Drive
 from .adjoints import Adjoint, resolve_adjoint
@@ -77,6 +77,8 @@ def simulate(
         )
     if device.needs_float64:
         check_float64(f"This {type(device).__name__}")
+    if not device.responds:
+        _check_reads_only(device, drive)
     state = device.init_state() if state is None else state
     state = _as_state(state, jax.eval_shape(device.init_state))
     if not isinstance(save, Save | None):
@@ -95,6 +97,21 @@ def simulate(
     if throw:
         raise_if_failed(result, drive)
     return result
+
+
+def _check_reads_only(device: AbstractDevice, drive: Drive) -> None:
+    """Raise if a (concrete) drive is more than reading to a device whose response is unknown."""
+    name = type(device).__name__
+    for v in (drive.start, drive.stop):
+        if is_traced(v) or is_traced(device.read_voltage):
+            continue
+        most = float(device.read_voltage) * (1 + 1e-6)
+        if float(abs(v).max()) > most:
+            raise ValueError(
+                f"Argument `drive` must stay within the read voltage of {most:.3g} V, because how "
+                f"a {name} responds to pulses is not known (write it by `device.program`), but "
+                f"reaches {float(abs(v).max()):g} V."
+            )
 
 
 def _as_state(state: PyTree, wanted: PyTree) -> PyTree:
