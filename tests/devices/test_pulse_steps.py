@@ -67,7 +67,7 @@ def test_alternating_pulses_end_at_the_symmetry_point(up_down):
     star = device.symmetry_point()
     up, down = 0.01 * min(1, 1 + up_down), 0.01 * min(1, 1 - up_down)
     np.testing.assert_allclose(up * (1 - star / 1.25), down * (1 + star / 0.75), rtol=1e-12)
-    result = simulate(device, pulse_train(jnp.tile(jnp.asarray([1.0, -1.0]), 600), width=1.0))
+    result = simulate(device, pulse_train(jnp.tile(jnp.asarray([1.0, -1.0]), 2000), width=1.0))
     # The cycle of two: high = low + up (1 - low / 1.25), low = high - down (1 + high / 0.75).
     shrink_up, shrink_down = 1 - up / 1.25, 1 - down / 0.75
     high = (up - down * shrink_up) / (1 - shrink_up * shrink_down)
