@@ -98,4 +98,4 @@ class EulerMaruyama(AbstractSolver):
             key=key,
         )
         times = jnp.linspace(0.0, 1.0, self.steps + 1, dtype=start.dtype)
-        return jnp.diff(jax.vmap(path.evaluate)(times), axis=0)
+        return jnp.diff(jnp.asarray(jax.vmap(path.evaluate)(times)), axis=0)
