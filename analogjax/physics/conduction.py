@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, Terminals
+from .._types import Array, Bool, CellField, Coverage, Edges, FacesX, FacesY, Float, Scalar, Terminals
 from .elliptic import CosinePreconditioner, conjugate_gradients, default_tolerance
 from .grid import edge_values, faces_to_cells, net_outflow, sum_to_cells
 
@@ -30,6 +30,20 @@ class Bias(eqx.Module):
         voltages = jnp.asarray(voltages)
         self.floating = jnp.isnan(voltages)
         self.voltage = jnp.where(self.floating, 0.0, voltages)
+
+
+class Conduction(eqx.Module):
+    """How a film conducts under a bias."""
+
+    potential: CellField
+    """Of every cell [V]."""
+    currents: Terminals
+    """Into the film at every electrode [A]; those that float carry none."""
+    voltages: Terminals
+    """Of every electrode [V], the floating ones at what they float to."""
+    heat: CellField
+    """Power dissipated in every cell, that of its contacts included [W]; the sum is the electrical
+    power put in."""
 
 
 class ConductanceNetwork(eqx.Module):
@@ -61,10 +75,27 @@ class ConductanceNetwork(eqx.Module):
         sy = s * anisotropy
         self.interior_x = _harmonic(s[:-1], s[1:])
         self.interior_y = _harmonic(sy[:, :-1], sy[:, 1:])
-        at_edges = jnp.concatenate([edge_values(s)[:2], edge_values(sy)[2:]])
-        face = 1 / (1 / (2 * at_edges) + contact_resistance)
+        face = face_conductance(s, contact_resistance, anisotropy)
         self.contact = jax.vmap(sum_to_cells)(coverage * face[None])
         self.weight = jax.lax.stop_gradient(s) ** -0.5
+
+    def conduct(
+        self, bias: Bias, preconditioner: CosinePreconditioner, guess: CellField | None = None
+    ) -> Conduction:
+        """Return potential, currents and heat under a bias."""
+        potential = solve_potential(self, bias, preconditioner, guess)
+        return Conduction(
+            potential,
+            terminal_currents(self, bias, potential),
+            electrode_voltages(self, bias, potential),
+            joule_heat(self, bias, potential),
+        )
+
+    def conductance_matrix(
+        self, preconditioner: CosinePreconditioner
+    ) -> Float[Array, "terminals terminals"]:
+        """Return G [S] with ``I = G V``; see the function of this name."""
+        return conductance_matrix(self, preconditioner)
 
     def apply(self, potential: CellField) -> CellField:
         """Return the current [A] that leaves every cell with all electrodes at 0 V."""
@@ -81,6 +112,17 @@ class ConductanceNetwork(eqx.Module):
             -self.interior_x * jnp.diff(potential, axis=0),
             -self.interior_y * jnp.diff(potential, axis=1),
         )
+
+
+def face_conductance(
+    sheet_conductance: CellField,
+    contact_resistance: Scalar | float = 0.0,
+    anisotropy: Scalar | float = 1.0,
+) -> Edges:
+    """Return the conductance [S] of the half cell behind every boundary face, rho_c in series."""
+    s, sy = sheet_conductance, sheet_conductance * anisotropy
+    at_edges = jnp.concatenate([edge_values(s)[:2], edge_values(sy)[2:]])
+    return 1 / (1 / (2 * at_edges) + contact_resistance)
 
 
 def _harmonic(a: Array, b: Array) -> Array:
@@ -149,7 +191,11 @@ def conductance_matrix(
 
 def joule_heat(network: ConductanceNetwork, bias: Bias, potential: CellField) -> CellField:
     """Return the power dissipated in every cell [W]; the sum is the electrical power put in."""
-    ix, iy = network.face_currents(potential)
-    interior = faces_to_cells(-ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1))
     drop = electrode_voltages(network, bias, potential)[:, None, None] - potential[None]
-    return interior + jnp.einsum("kxy,kxy->xy", network.contact, drop**2)
+    return dissipated(network, potential) + jnp.einsum("kxy,kxy->xy", network.contact, drop**2)
+
+
+def dissipated(network: ConductanceNetwork, potential: CellField) -> CellField:
+    """Return the power dissipated in every cell without its contacts [W]."""
+    ix, iy = network.face_currents(potential)
+    return faces_to_cells(-ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1))
