@@ -12,7 +12,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Bool, CellField, Coverage, Edges, FacesX, FacesY, Float, Scalar, Terminals
+from .._types import (
+    Array,
+    Bool,
+    CellField,
+    Coverage,
+    Edges,
+    FacesX,
+    FacesY,
+    Float,
+    Scalar,
+    Terminals,
+)
 from .elliptic import CosinePreconditioner, conjugate_gradients, default_tolerance
 from .grid import edge_values, faces_to_cells, net_outflow, sum_to_cells
 
@@ -53,6 +64,8 @@ class ConductanceNetwork(eqx.Module):
     interior_y: FacesY
     contact: Float[Array, "terminals x y"]
     """From each cell to each electrode."""
+    half_cell: Edges
+    """Behind every boundary face, with what its contact adds in series."""
     weight: CellField
     """``(sigma h)^(-1/2)``, the scaling of the preconditioner."""
 
@@ -75,8 +88,9 @@ class ConductanceNetwork(eqx.Module):
         sy = s * anisotropy
         self.interior_x = _harmonic(s[:-1], s[1:])
         self.interior_y = _harmonic(sy[:, :-1], sy[:, 1:])
-        face = face_conductance(s, contact_resistance, anisotropy)
-        self.contact = jax.vmap(sum_to_cells)(coverage * face[None])
+        at_edges = jnp.concatenate([edge_values(s)[:2], edge_values(sy)[2:]])
+        self.half_cell = 1 / (1 / (2 * at_edges) + contact_resistance)
+        self.contact = jax.vmap(sum_to_cells)(coverage * self.half_cell[None])
         self.weight = jax.lax.stop_gradient(s) ** -0.5
 
     def conduct(
@@ -112,17 +126,6 @@ class ConductanceNetwork(eqx.Module):
             -self.interior_x * jnp.diff(potential, axis=0),
             -self.interior_y * jnp.diff(potential, axis=1),
         )
-
-
-def face_conductance(
-    sheet_conductance: CellField,
-    contact_resistance: Scalar | float = 0.0,
-    anisotropy: Scalar | float = 1.0,
-) -> Edges:
-    """Return the conductance [S] of the half cell behind every boundary face, rho_c in series."""
-    s, sy = sheet_conductance, sheet_conductance * anisotropy
-    at_edges = jnp.concatenate([edge_values(s)[:2], edge_values(sy)[2:]])
-    return 1 / (1 / (2 * at_edges) + contact_resistance)
 
 
 def _harmonic(a: Array, b: Array) -> Array:

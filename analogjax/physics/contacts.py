@@ -62,7 +62,9 @@ def safe_expm1(x: Field) -> Field:
     """Return ``exp(x) - 1``, continued by its tangent where exp would come near overflow."""
     most = 0.5 * float(np.log(np.finfo(x.dtype).max))
     below = jnp.minimum(x, most)
-    return jnp.expm1(below) + jnp.exp(below) * (x - below)
+    grown = jnp.exp(below)
+    # Far in reverse the derivative of expm1 would be taken as expm1 + 1: zero, where it is e^x.
+    return jnp.where(x < -1, grown - 1, jnp.expm1(below)) + grown * (x - below)
 
 
 class SchottkyJunction(eqx.Module):

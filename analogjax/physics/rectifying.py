@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._types import Array, CellField, Coverage, Edges, Float, Scalar, Terminals
+from .._types import Array, CellField, Coverage, Float, Scalar, Terminals
 from .conduction import Bias, ConductanceNetwork, Conduction, dissipated
 from .contacts import SchottkyJunction
 from .elliptic import CosinePreconditioner, conjugate_gradients, default_tolerance
@@ -53,9 +53,7 @@ class RectifyingNetwork(eqx.Module):
     """A film whose electrodes are junctions; the counterpart of `ConductanceNetwork`."""
 
     film: ConductanceNetwork
-    """The same film with ohmic contacts; those are replaced."""
-    series: Edges
-    """Conductance of the half cell behind every face [S]."""
+    """The same film with ohmic contacts; of these, the half cells stay."""
     coverage: Coverage
     junction: SchottkyJunction
     face_area: Scalar
@@ -109,7 +107,7 @@ def residual(network: RectifyingNetwork, bias: Bias, at: Balance) -> Balance:
     entering = network.coverage * current
     return Balance(
         network.film.outflow(at.cells) - _to_cells(entering).sum(0),
-        current - network.series[None] * (_spans(at) - at.faces),
+        current - network.film.half_cell[None] * (_spans(at) - at.faces),
         jnp.where(bias.floating, entering.sum((1, 2)), at.electrodes - bias.voltage),
     )
 
@@ -130,7 +128,7 @@ def _solve_linear(
     Faces and electrodes are eliminated; what is left is symmetric, a network of conductances.
     """
     _, slope = network.current_and_slope(drop)
-    series = network.series[None]
+    series = network.film.half_cell[None]
     # Current of a face that follows its span, and its own source.
     share = slope / (slope + series)
     at_faces = network.coverage * share * series
@@ -225,6 +223,11 @@ def _solve(
         size = jnp.maximum(jnp.abs(step.cells).max(), jnp.abs(step.electrodes).max())
         return now, size, n + 1
 
+    # The solution lies between the driven voltages. So does the start: far above them every contact
+    # would block, and nothing would fix the level.
+    low = jnp.where(bias.floating, jnp.inf, bias.voltage).min()
+    high = jnp.where(bias.floating, -jnp.inf, bias.voltage).max()
+    guess = jnp.clip(guess, low, high)
     covered = network.coverage / network.coverage.sum((1, 2), keepdims=True)
     level = (covered * edge_values(guess)[None]).sum((1, 2))
     electrodes = jnp.where(bias.floating, level, bias.voltage)
@@ -250,7 +253,7 @@ def _junction_drops(network: RectifyingNetwork, span: Faces, guess: Faces) -> Fa
     its logarithm ``u - n log(1 + G (span - u)/i0)`` with ``n = eta kT/q``, convex and of slope near
     one.
     """
-    series = network.series[None]
+    series = network.film.half_cell[None]
     junction = network.junction
     width = junction.ideality * junction.thermal_voltage
     forward = span > 0
