@@ -35,7 +35,13 @@ MAX_NEWTON = 100
 """Bound of the Newton iteration; 3 to 20 are usual, the most for a contact that blocks."""
 
 MAX_SHORTENINGS = 20
+"""Bound of the search along one step; none or one are usual."""
+
 MAX_DROP_ITERATIONS = 100
+"""Bound of the search for the drop over a junction; 4 to 8 are usual."""
+
+STEP_TOLERANCE = 1e-4
+"""Tolerance of the linear solve of a step: tighter ones cost iterations and save no steps."""
 
 
 class Balance(eqx.Module):
@@ -73,7 +79,7 @@ class RectifyingNetwork(eqx.Module):
     ) -> Conduction:
         """Return potential, currents and heat under a bias; see `Conduction`."""
         guess = jnp.zeros_like(self.film.weight) if guess is None else guess
-        at = _solve(self, bias, preconditioner=preconditioner, guess=lax.stop_gradient(guess))
+        at = solve(self, bias, preconditioner=preconditioner, guess=lax.stop_gradient(guess))
         current = self.coverage * self.current(at.faces)
         total = jnp.where(bias.floating, 0.0, current.sum((1, 2)))
         heat = dissipated(self.film, at.cells)
@@ -168,7 +174,7 @@ def _solve_linear(
 
 
 @eqx.filter_custom_jvp
-def _solve(
+def solve(
     network: RectifyingNetwork,
     bias: Bias,
     *,
@@ -176,52 +182,49 @@ def _solve(
     guess: CellField,
 ) -> Balance:
     """Return the solution; nan throughout if Newton did not converge."""
-    dtype = guess.dtype
-    thermal = jnp.min(network.junction.thermal_voltage)
-    # Convergence is quadratic: after a last step this short nothing is left but round-off.
-    enough = (1e-8 if dtype == jnp.float64 else 1e-3) * thermal
+    double = guess.dtype == jnp.float64
+    # Convergence is quadratic: after a last step this short nothing is left but round-off, and of
+    # that step what its linear solve has left over.
+    enough = (1e-9 if double else 1e-3) * jnp.min(network.junction.thermal_voltage)
+    one = jnp.ones_like(enough)
 
-    def face_balance(cells: CellField, electrodes: Terminals, drop: Faces) -> Balance:
+    def evaluate(cells: CellField, electrodes: Terminals, drop: Faces) -> tuple[Balance, Balance]:
         span = electrodes[:, None, None] - edge_values(cells)[None]
-        return Balance(cells, _junction_drops(network, span, drop), electrodes)
+        at = Balance(cells, _junction_drops(network, span, drop), electrodes)
+        return at, residual(network, bias, at)
 
-    def slope_along(step: Balance, at: Balance) -> Scalar:
+    def slope_along(step: Balance, left: Balance) -> Scalar:
         """Derivative of the energy along a step: its sign says whether the step overshoots."""
-        left = residual(network, bias, at)
         at_electrodes = jnp.where(bias.floating, left.electrodes * step.electrodes, 0.0)
         return (left.cells * step.cells).sum() + at_electrodes.sum()
 
     def unfinished(carry):
-        _, size, n = carry
+        *_, size, n = carry
         return (size > enough) & (n < MAX_NEWTON)
 
     def iterate(carry):
-        at, _, n = carry
-        left = residual(network, bias, at)
+        at, left, _, n = carry
         source = Balance(-left.cells, jnp.zeros_like(left.faces), -left.electrodes)
-        step = _solve_linear(network, bias, at.faces, source, preconditioner, 1e-8)
-        before = slope_along(step, at)
-
-        def moved(share: Scalar) -> Balance:
-            cells = at.cells + share * step.cells
-            return face_balance(cells, at.electrodes + share * step.electrodes, at.faces)
+        step = _solve_linear(network, bias, at.faces, source, preconditioner, STEP_TOLERANCE)
+        before = slope_along(step, left)
 
         def overshoots(trial):
-            _, _, slope, m = trial
-            return (slope > 0.5 * jnp.abs(before)) & (m < MAX_SHORTENINGS)
+            _, _, _, slope, m = trial
+            return (m == 0) | ((slope > 0.5 * jnp.abs(before)) & (m < MAX_SHORTENINGS))
 
         def shorten(trial):
-            share, _, slope, m = trial
-            # Where the slope along the step vanishes, as a straight line has it.
-            share = share * jnp.clip(before / (before - slope), 0.1, 0.7)
-            now = moved(share)
-            return share, now, slope_along(step, now), m + 1
+            share, _, _, slope, m = trial
+            # To where the slope vanishes if it is a straight line; first of all the whole step.
+            less = jnp.clip(before / (before - slope), 0.1, 0.7)
+            share = jnp.where(m == 0, one, share * less)
+            cells = at.cells + share * step.cells
+            now, left = evaluate(cells, at.electrodes + share * step.electrodes, at.faces)
+            return share, now, left, slope_along(step, left), m + 1
 
-        full = moved(jnp.ones((), dtype))
-        start = (jnp.ones((), dtype), full, slope_along(step, full), 0)
-        _, now, _, _ = lax.while_loop(overshoots, shorten, start)
+        start = (one, at, left, before, 0)
+        _, now, left, _, _ = lax.while_loop(overshoots, shorten, start)
         size = jnp.maximum(jnp.abs(step.cells).max(), jnp.abs(step.electrodes).max())
-        return now, size, n + 1
+        return now, left, size, n + 1
 
     # The solution lies between the driven voltages. So does the start: far above them every contact
     # would block, and nothing would fix the level.
@@ -231,17 +234,18 @@ def _solve(
     covered = network.coverage / network.coverage.sum((1, 2), keepdims=True)
     level = (covered * edge_values(guess)[None]).sum((1, 2))
     electrodes = jnp.where(bias.floating, level, bias.voltage)
-    first = face_balance(guess, electrodes, jnp.zeros_like(network.coverage))
-    at, size, _ = lax.while_loop(unfinished, iterate, (first, jnp.asarray(jnp.inf, dtype), 0))
+    first = evaluate(guess, electrodes, jnp.zeros_like(network.coverage))
+    at, _, size, _ = lax.while_loop(unfinished, iterate, (*first, jnp.inf * one, 0))
     return jax.tree.map(lambda leaf: jnp.where(size <= enough, leaf, jnp.nan), at)
 
 
-@_solve.def_jvp
+@solve.def_jvp
 def _solve_jvp(primals, tangents, *, preconditioner, guess):
     network, bias = primals
-    at = _solve(network, bias, preconditioner=preconditioner, guess=guess)
-    _, change = eqx.filter_jvp(lambda n, b: residual(n, b, at), primals, tangents)
-    source = jax.tree.map(jnp.negative, change)
+    at = solve(network, bias, preconditioner=preconditioner, guess=guess)
+    left, change = eqx.filter_jvp(lambda n, b: residual(n, b, at), primals, tangents)
+    # An equation that no perturbed leaf enters has None for a tangent.
+    source = jax.tree.map(lambda x, dx: jnp.zeros_like(x) if dx is None else -dx, left, change)
     tolerance = default_tolerance(at.cells.dtype)
     return at, _solve_linear(network, bias, at.faces, source, preconditioner, tolerance)
 
