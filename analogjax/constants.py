@@ -9,5 +9,8 @@ BOLTZMANN = 1.380649e-23
 BOLTZMANN_EV = BOLTZMANN / ELEMENTARY_CHARGE
 """Boltzmann constant [eV/K]."""
 
+VACUUM_PERMITTIVITY = 8.8541878128e-12
+"""Permittivity of the vacuum eps0 [F/m]."""
+
 ROOM_TEMPERATURE = 300.0
 """Reference temperature of every preset [K]."""

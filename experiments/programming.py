@@ -92,8 +92,8 @@ def run(config: Config, run: RunFolder) -> None:
         f"{best.r_high / 1e3:.1f} and {best.r_low / 1e3:.1f} kohm (ratio "
         f"{best.r_high / best.r_low:.3f}): rms nonlinearity {top['nonlinearity_rms']:.2e} of the "
         f"window, random error {top['random_error_pitches']:.2f} pitch, "
-        f"{100 * top['monotone_fraction']:.1f} % of neighbours in order, "
-        f"{top['pulses_mean']:.2f} pulses a level."
+        f"{100 * top['monotone_fraction']:.1f} % of neighbours in order"
+        + (f", {top['pulses_mean']:.2f} pulses a level." if best.pulsed else ".")
     )
     report_levels(run, config, shown)
     report_errors(run, tables, figures)
@@ -119,10 +119,12 @@ def report_levels(run, config, shown) -> None:
         f"{best.noise} Each repeat starts from its own draw of the vacancies and goes from the "
         "highest resistance to the lowest.",
     )
-    fig = aj.plotting.level_staircases(
-        {n: t.pulses for n, t in shown.items()}, {n: t.achieved / 1e3 for n, t in shown.items()}
-    )
-    run.figure("staircases", fig, "Resistance against pulse number, every repeat a line.")
+    if best.pulsed:
+        fig = aj.plotting.level_staircases(
+            {n: t.pulses for n, t in shown.items()},
+            {n: t.achieved / 1e3 for n, t in shown.items()},
+        )
+        run.figure("staircases", fig, "Resistance against pulse number, every repeat a line.")
     fig = aj.plotting.cumulative_levels(
         {n: (t.target / 1e3, t.achieved / 1e3) for n, t in shown.items()}, label="R24 [kohm]"
     )
@@ -201,7 +203,10 @@ def report_errors(run, tables, figures) -> None:
             f["levels_failed"],
         ]
         for (n, space), f in figures.items()
+        if tables[n, space].pulsed
     ]
+    if not rows:
+        return
     run.table(
         "Cost",
         ["levels", "pulses (mean)", "(max)", "time a level [s]", "energy a level [J]",

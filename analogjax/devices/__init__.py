@@ -10,6 +10,8 @@ from ._programmed import AbstractProgrammedDevice as AbstractProgrammedDevice
 from ._programmed import ProgrammedState as ProgrammedState
 from .config import DeviceConfig as DeviceConfig
 from .config import FilmConfig as FilmConfig
+from .cycle import CycleState as CycleState
+from .cycle import CycleToCycle as CycleToCycle
 from .ion_drift import LinearIonDrift as LinearIonDrift
 from .jart import JartVCM as JartVCM
 from .nb_srtio3 import NbSrTiO3 as NbSrTiO3
@@ -27,6 +29,7 @@ from .statistical import StatisticalDevice as StatisticalDevice
 from .tio2 import FilmFields as FilmFields
 from .tio2 import FourTerminalTiO2 as FourTerminalTiO2
 from .variability import FILM_SPREAD as FILM_SPREAD
+from .variability import JART_SPREAD as JART_SPREAD
 from .variability import Spread as Spread
 from .variability import sample_devices as sample_devices
 from .vteam import TEAM as TEAM

@@ -36,6 +36,12 @@ class AbstractCompactDevice(AbstractPresetDevice):
         """Return the smallest and the largest state; a motion beyond them ends there."""
         return -jnp.inf, jnp.inf
 
+    def progress(self, begun: Scalar, state: Scalar) -> Scalar:
+        """Return how far a write has come: 0 where it began, 1 at the bound it runs towards."""
+        low, high = self.bounds()
+        bound = jnp.where(state > begun, high, low)
+        return jnp.where(state == begun, 0.0, (state - begun) / (bound - begun))
+
     # What follows.
 
     @eqx.filter_jit

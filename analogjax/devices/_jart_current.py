@@ -41,7 +41,7 @@ DENSITY_UNIT = 1e26
 """Vacancy densities of the model are in 1e26 1/m^3."""
 
 ITERATIONS = 8
-"""Newton steps: 8 leave less than 1e-10 over all parameters that were tried (docs/validation/jart_vcm.md)."""
+"""Newton steps: 8 leave less than 1e-10 of the current over all parameters that were tried."""
 
 SMALLEST_VOLTAGE = 1e-5
 """Below it the current is taken proportional to the voltage [V] (to 1e-8 of itself)."""
@@ -117,7 +117,7 @@ class _Series(eqx.Module):
 
 
 class _Junction(eqx.Module):
-    """The junction at a temperature: ``ln I = prefactor - barrier(x) / width + ln(e^(x/n) - 1)``."""
+    """The junction at a temperature: ``ln I = a - barrier(x) / width + ln(e^(x/n) - 1)``."""
 
     device: JartVCM
     reset: Scalar

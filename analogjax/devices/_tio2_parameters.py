@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from ._parameters import Parameter
 
+_JART = "published listing of JART VCM v1b (HfO2/TiOx filament); taken over, assumed for this film"
+
 _LANDOLT = "Landolt-Boernstein TiO2-x transport table (text read), scaled to 300 K; value assumed"
 
 PARAMETERS: dict[str, Parameter] = {
@@ -40,6 +42,17 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "sigma_anisotropy": Parameter(1.0, "-", "sigma_y / sigma_x", "assumed isotropic"),
     "contact_resistivity": Parameter(0.0, "ohm m^2", "rho_c of the contacts", "assumed", zero=True),
+    # Of Schottky contacts; ohmic ones do not use them.
+    "schottky_barrier": Parameter(
+        0.5, "eV", "barrier of the contacts, without image force", "assumed; 0.1 to 0.9 eV"
+    ),
+    "ideality": Parameter(1.0, "-", "ideality factor of the barrier", "assumed", 1.0, 10.0),
+    "richardson_constant": Parameter(6.01e5, "A/m^2/K^2", "A* of thermionic emission", _JART),
+    "fermi_depth": Parameter(
+        0.1, "eV", "conduction band edge above the Fermi level in the film", _JART, zero=True
+    ),
+    "static_permittivity": Parameter(17.0, "eps0", "of the depleted film", _JART),
+    "optical_permittivity": Parameter(5.5, "eps0", "of the image force", _JART),
     "side": Parameter(10e-6, "m", "side L of the square film", "assumed"),
     "thickness": Parameter(100e-9, "m", "film thickness h", "assumed"),
     "electrode_arm": Parameter(

@@ -7,21 +7,24 @@ brackets, Xyce in a sign of Prodromakis' and in the step of Biolek's): they are 
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import check_choice, is_traced
-from .._types import Array, Bool, Scalar, ScalarLike
+from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._compact import AbstractCompactDevice
 from ._parameters import parameter
+
+States: TypeAlias = Float[Array, "..."]
+"""One or many states, and what a window makes of each."""
 
 WINDOWS = ("none", "joglekar", "biolek", "prodromakis", "kvatinsky")
 """Windows by name."""
 
 
-def joglekar(x: Scalar, p: ScalarLike) -> Scalar:
+def joglekar(x: States, p: ScalarLike) -> States:
     """Return ``1 - (2x - 1)^(2p)``: zero at both ends, where a state then stays for ever.
 
     Source: Y. N. Joglekar and S. J. Wolf, Eur. J. Phys. 30, 661 (2009).
@@ -29,7 +32,7 @@ def joglekar(x: Scalar, p: ScalarLike) -> Scalar:
     return 1 - _power((2 * x - 1) ** 2, p)
 
 
-def biolek(x: Scalar, upwards: Bool[Array, ""], p: ScalarLike) -> Scalar:
+def biolek(x: States, upwards: Bool[Array, ""], p: ScalarLike) -> States:
     """Return ``1 - (x - step)^(2p)``, the step 0 on the way up and 1 on the way down.
 
     Zero only at the end that the state moves to, so that it can come back.
@@ -38,7 +41,7 @@ def biolek(x: Scalar, upwards: Bool[Array, ""], p: ScalarLike) -> Scalar:
     return 1 - _power((x - jnp.where(upwards, 0.0, 1.0)) ** 2, p)
 
 
-def prodromakis(x: Scalar, p: ScalarLike, j: ScalarLike) -> Scalar:
+def prodromakis(x: States, p: ScalarLike, j: ScalarLike) -> States:
     """Return ``j (1 - ((x - 1/2)^2 + 3/4)^p)``: zero at both ends, of any height.
 
     Source: T. Prodromakis et al., IEEE Trans. Electron Devices 58, 3099 (2011), as quoted from
@@ -48,8 +51,8 @@ def prodromakis(x: Scalar, p: ScalarLike, j: ScalarLike) -> Scalar:
 
 
 def kvatinsky(
-    x: Scalar, upwards: Bool[Array, ""], low: ScalarLike, high: ScalarLike, width: ScalarLike
-) -> Scalar:
+    x: States, upwards: Bool[Array, ""], low: ScalarLike, high: ScalarLike, width: ScalarLike
+) -> States:
     """Return ``exp(-exp((x - high) / width))`` going up, ``exp(-exp((low - x) / width))`` down.
 
     Nearly 1 inside; 1/e at an edge, which a state therefore passes: the hard bounds hold it.
@@ -60,7 +63,7 @@ def kvatinsky(
     return jnp.exp(-jnp.exp(jnp.minimum(beyond, 50.0)))
 
 
-def _power(base: Scalar, p: ScalarLike) -> Scalar:
+def _power(base: States, p: ScalarLike) -> States:
     """Return base^p for a base of at least 0; the derivatives are finite at 0."""
     positive = base > 0
     return jnp.where(positive, jnp.where(positive, base, 1.0) ** p, 0.0)

@@ -195,6 +195,12 @@ class JartVCM(AbstractCompactDevice):
         """Return whether the field leaves hops a barrier."""
         return fields.field < 1
 
+    def progress(self, begun: Scalar, state: Scalar) -> Scalar:
+        """Return how far a write has come, linear in N, up to N_max or down to N_min."""
+        start, n = jnp.exp(begun), jnp.exp(state)
+        span = jnp.where(n > start, self.n_max - start, start - self.n_min)
+        return jnp.abs(n - start) / jnp.where(span > 0, span, 1.0)
+
     # Algebra.
 
     def operating_point(self, v: ScalarLike, state: Scalar) -> OperatingPoint:

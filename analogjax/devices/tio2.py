@@ -25,22 +25,17 @@ from .._checks import check_choice, check_not_negative, check_shape, is_traced
 from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, ScalarLike
 from ..constants import ROOM_TEMPERATURE
 from ..physics import laws
-from ..physics.conduction import (
-    Bias,
-    ConductanceNetwork,
-    conductance_matrix,
-    joule_heat,
-    solve_potential,
-    terminal_currents,
-)
+from ..physics.conduction import Bias, ConductanceNetwork
 from ..physics.cosine import diffuse
 from ..physics.elliptic import CosinePreconditioner
 from ..physics.fluctuations import draw_counts, hop_noise
 from ..physics.grid import corner_electrodes, net_outflow
 from ..physics.heat import temperature_rise
+from ..physics.rectifying import RectifyingNetwork
 from ..physics.transport import SCHEMES
 from ._base import AbstractDevice, Path, check_parameters
 from ._parameters import Parameter
+from ._tio2_contacts import schottky_network
 from ._tio2_parameters import PARAMETERS, PRESETS
 
 SETTLING_ITERATIONS = 12
@@ -75,6 +70,10 @@ class FourTerminalTiO2(AbstractDevice):
     * ``"nonvolatile"``: Joule heat of the write pulse activates the vacancies; keeps its state for
       years at 300 K, but does nothing below about 4 V. Neither does both: the voltage-time dilemma.
 
+    Contacts are ``"ohmic"`` (default) or ``"schottky"``: every electrode face then is a barrier in
+    series with the film (`analogjax.physics.contacts`), the current no longer proportional to the
+    voltage, and a read is what its own voltage makes it.
+
     Source of the layout and protocol: Z. Diao et al., Nanoscale Horiz. 10, 780 (2025). Parameters
     and their sources: `FourTerminalTiO2.PARAMETERS`.
     """
@@ -95,6 +94,12 @@ class FourTerminalTiO2(AbstractDevice):
     sigma_activation_energy: Scalar
     sigma_anisotropy: Scalar
     contact_resistivity: Scalar
+    schottky_barrier: Scalar
+    ideality: Scalar
+    richardson_constant: Scalar
+    fermi_depth: Scalar
+    static_permittivity: Scalar
+    optical_permittivity: Scalar
     side: Scalar
     thickness: Scalar
     electrode_arm: Scalar
@@ -111,6 +116,8 @@ class FourTerminalTiO2(AbstractDevice):
     cells: int = eqx.field(static=True)
     scheme: str = eqx.field(static=True)
     conduction: str = eqx.field(static=True)
+    contacts: str = eqx.field(static=True)
+    image_force: bool = eqx.field(static=True)
     self_heating: bool = eqx.field(static=True)
 
     def __init__(
@@ -120,6 +127,8 @@ class FourTerminalTiO2(AbstractDevice):
         preset: str = "isothermal",
         scheme: str = "muscl",
         conduction: str = "affine",
+        contacts: str = "ohmic",
+        image_force: bool = True,
         self_heating: bool | None = None,
         **parameters: Any,
     ):
@@ -132,6 +141,9 @@ class FourTerminalTiO2(AbstractDevice):
             scheme: Flux of the vacancies, ``"muscl"`` (limited second order) or ``"sg"``
                 (Scharfetter-Gummel).
             conduction: ``"affine"`` or ``"power"`` dependence of the conductivity on density.
+            contacts: ``"ohmic"`` or ``"schottky"``, which has parameters of its own.
+            image_force: Whether the image force lowers a Schottky barrier; without it a reverse
+                contact of 0.7 eV blocks.
             self_heating: Whether Joule heat raises the temperature; as the preset has it if None.
             **parameters: Any parameter of `PARAMETERS` by name, instead of the preset's value.
 
@@ -142,6 +154,7 @@ class FourTerminalTiO2(AbstractDevice):
         check_choice("preset", preset, PRESETS)
         check_choice("scheme", scheme, SCHEMES)
         check_choice("conduction", conduction, ("affine", "power"))
+        check_choice("contacts", contacts, ("ohmic", "schottky"))
         check_parameters(type(self), parameters)
         if cells < 4:
             raise ValueError(f"Argument `cells` must be at least 4, but is {cells}.")
@@ -152,6 +165,8 @@ class FourTerminalTiO2(AbstractDevice):
         self.cells = int(cells)
         self.scheme = scheme
         self.conduction = conduction
+        self.contacts = contacts
+        self.image_force = image_force
         self.self_heating = (preset == "nonvolatile") if self_heating is None else self_heating
         self.check()
 
@@ -232,20 +247,22 @@ class FourTerminalTiO2(AbstractDevice):
     def _terminal_currents(self, voltages: Array, state: CellField) -> Float[Array, "4"]:
         bias = Bias(voltages)
         work = self.prepare()
-        fields = self._settle(bias, state, self.initial_fields(state), work)
-        network = self._network(state, fields.temperature, work)
-        potential = fields.potential
+        fields = self.initial_fields(state)
         if self.self_heating:
             # Settling ends with a new temperature; Kirchhoff holds for the potential at that one.
-            potential = solve_potential(network, bias, work.preconditioner, potential)
-        return terminal_currents(network, bias, potential)
+            fields = self._settle(bias, state, fields, work)
+        network = self._network(state, fields.temperature, work)
+        return network.conduct(bias, work.preconditioner, fields.potential).currents
 
     @eqx.filter_jit
     def conductance_matrix(self, state: CellField) -> Float[Array, "4 4"]:
-        """Return G [S] with ``I = G V`` at ambient temperature (symmetric, rows sum to zero)."""
+        """Return G [S] with ``I = G V`` at ambient temperature (symmetric, rows sum to zero).
+
+        With Schottky contacts this holds for small voltages only: ``dI/dV`` at 0 V.
+        """
         work = self.prepare()
         network = self._network(state, self.ambient_temperature, work)
-        return conductance_matrix(network, work.preconditioner)
+        return network.conductance_matrix(work.preconditioner)
 
     def fields(self, v: ScalarLike, state: CellField, *, path: Path = "write") -> FilmFields:
         """Return potential [V] and temperature [K] per cell under a voltage on the given path.
@@ -269,8 +286,8 @@ class FourTerminalTiO2(AbstractDevice):
 
     @property
     def needs_float64(self) -> bool:
-        """True with self-heating: rates span ten decades between rest and write."""
-        return self.self_heating
+        """True with self-heating or barriers: rates and currents that span ten decades."""
+        return self.self_heating or self.contacts == "schottky"
 
     def diffusivity(self, temperature: Float[Array, "..."] | float) -> Float[Array, "..."]:
         """Return the diffusivity D [m^2/s] of a vacancy at a temperature [K]."""
@@ -358,8 +375,8 @@ class FourTerminalTiO2(AbstractDevice):
         def one(state, temperature, voltages, start):
             bias = Bias(voltages)
             network = self._network(state, temperature, workspace)
-            potential = solve_potential(network, bias, workspace.preconditioner, start)
-            return terminal_currents(network, bias, potential), potential
+            found = network.conduct(bias, workspace.preconditioner, start)
+            return found.currents, found.potential
 
         currents, potentials = jax.vmap(one)(states, temperatures, biases, guesses)
         return currents[0, 0], self.read_voltage / currents[1, 1], potentials[1]
@@ -379,8 +396,8 @@ class FourTerminalTiO2(AbstractDevice):
         temperature = self.ambient_temperature + rise * jnp.exp(-elapsed / self.thermal_time)
         bias = Bias(_read_bias(self.read_voltage))
         network = self._network(state, temperature, workspace)
-        potential = solve_potential(network, bias, workspace.preconditioner)
-        return self.read_voltage / terminal_currents(network, bias, potential)[1]
+        currents = network.conduct(bias, workspace.preconditioner).currents
+        return self.read_voltage / currents[1]
 
     # Chance: a film holds a countable number of vacancies.
 
@@ -425,7 +442,7 @@ class FourTerminalTiO2(AbstractDevice):
 
     def _network(
         self, state: CellField, temperature: Array, workspace: _Workspace
-    ) -> ConductanceNetwork:
+    ) -> ConductanceNetwork | RectifyingNetwork:
         # Full or empty cells at the electrode tips may overshoot by round-off; the clip keeps the
         # conductivity positive and costs no gradient inside the range.
         c = jnp.clip(state, 0.0, self.c_max)
@@ -438,28 +455,31 @@ class FourTerminalTiO2(AbstractDevice):
         sigma = sigma * laws.thermal_activation(
             self.sigma_activation_energy, temperature, ROOM_TEMPERATURE
         )
-        return ConductanceNetwork(
+        film = ConductanceNetwork(
             sigma * self.thickness,
             workspace.coverage,
             self._contact_resistance(),
             self.sigma_anisotropy,
         )
+        if self.contacts == "ohmic":
+            return film
+        return schottky_network(self, film, workspace.coverage, c, temperature)
 
     def _picard(
         self, bias: Bias, state: CellField, fields: FilmFields, workspace: _Workspace
     ) -> FilmFields:
         network = self._network(state, fields.temperature, workspace)
-        potential = solve_potential(network, bias, workspace.preconditioner, fields.potential)
+        found = network.conduct(bias, workspace.preconditioner, fields.potential)
         temperature = fields.temperature
         if self.self_heating:
             temperature = self.ambient_temperature + temperature_rise(
-                joule_heat(network, bias, potential),
+                found.heat,
                 spacing=self._spacing(),
                 thickness=self.thickness,
                 conductivity=self.thermal_conductivity,
                 sink=self.heat_sink,
             )
-        return FilmFields(potential, temperature, fields.fastest)
+        return FilmFields(found.potential, temperature, fields.fastest)
 
     def _settle(
         self, bias: Bias, state: CellField, fields: FilmFields, workspace: _Workspace

@@ -12,7 +12,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Bool, CellField, Coverage, FacesX, FacesY, Float, Scalar, Terminals
+from .._types import (
+    Array,
+    Bool,
+    CellField,
+    Coverage,
+    Edges,
+    FacesX,
+    FacesY,
+    Float,
+    Scalar,
+    Terminals,
+)
 from .elliptic import CosinePreconditioner, conjugate_gradients, default_tolerance
 from .grid import edge_values, faces_to_cells, net_outflow, sum_to_cells
 
@@ -32,6 +43,20 @@ class Bias(eqx.Module):
         self.voltage = jnp.where(self.floating, 0.0, voltages)
 
 
+class Conduction(eqx.Module):
+    """How a film conducts under a bias."""
+
+    potential: CellField
+    """Of every cell [V]."""
+    currents: Terminals
+    """Into the film at every electrode [A]; those that float carry none."""
+    voltages: Terminals
+    """Of every electrode [V], the floating ones at what they float to."""
+    heat: CellField
+    """Power dissipated in every cell, that of its contacts included [W]; the sum is the electrical
+    power put in."""
+
+
 class ConductanceNetwork(eqx.Module):
     """The film as a network of conductances [S] between cells, and from cells to electrodes."""
 
@@ -39,6 +64,8 @@ class ConductanceNetwork(eqx.Module):
     interior_y: FacesY
     contact: Float[Array, "terminals x y"]
     """From each cell to each electrode."""
+    half_cell: Edges
+    """Behind every boundary face, with what its contact adds in series."""
     weight: CellField
     """``(sigma h)^(-1/2)``, the scaling of the preconditioner."""
 
@@ -62,9 +89,27 @@ class ConductanceNetwork(eqx.Module):
         self.interior_x = _harmonic(s[:-1], s[1:])
         self.interior_y = _harmonic(sy[:, :-1], sy[:, 1:])
         at_edges = jnp.concatenate([edge_values(s)[:2], edge_values(sy)[2:]])
-        face = 1 / (1 / (2 * at_edges) + contact_resistance)
-        self.contact = jax.vmap(sum_to_cells)(coverage * face[None])
+        self.half_cell = 1 / (1 / (2 * at_edges) + contact_resistance)
+        self.contact = jax.vmap(sum_to_cells)(coverage * self.half_cell[None])
         self.weight = jax.lax.stop_gradient(s) ** -0.5
+
+    def conduct(
+        self, bias: Bias, preconditioner: CosinePreconditioner, guess: CellField | None = None
+    ) -> Conduction:
+        """Return potential, currents and heat under a bias."""
+        potential = solve_potential(self, bias, preconditioner, guess)
+        return Conduction(
+            potential,
+            terminal_currents(self, bias, potential),
+            electrode_voltages(self, bias, potential),
+            joule_heat(self, bias, potential),
+        )
+
+    def conductance_matrix(
+        self, preconditioner: CosinePreconditioner
+    ) -> Float[Array, "terminals terminals"]:
+        """Return G [S] with ``I = G V``; see the function of this name."""
+        return conductance_matrix(self, preconditioner)
 
     def apply(self, potential: CellField) -> CellField:
         """Return the current [A] that leaves every cell with all electrodes at 0 V."""
@@ -149,7 +194,11 @@ def conductance_matrix(
 
 def joule_heat(network: ConductanceNetwork, bias: Bias, potential: CellField) -> CellField:
     """Return the power dissipated in every cell [W]; the sum is the electrical power put in."""
-    ix, iy = network.face_currents(potential)
-    interior = faces_to_cells(-ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1))
     drop = electrode_voltages(network, bias, potential)[:, None, None] - potential[None]
-    return interior + jnp.einsum("kxy,kxy->xy", network.contact, drop**2)
+    return dissipated(network, potential) + jnp.einsum("kxy,kxy->xy", network.contact, drop**2)
+
+
+def dissipated(network: ConductanceNetwork, potential: CellField) -> CellField:
+    """Return the power dissipated in every cell without its contacts [W]."""
+    ix, iy = network.face_currents(potential)
+    return faces_to_cells(-ix * jnp.diff(potential, axis=0), -iy * jnp.diff(potential, axis=1))

@@ -110,9 +110,8 @@ class ControllerConfig:
 class ProgrammingConfig:
     """A device, its window, and which level tables to make of it."""
 
-    device: DeviceConfig = field(
-        default_factory=lambda: DeviceConfig(preset="nonvolatile", cells=32)
-    )
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    """Neutral, so that a configuration that names another device need not undo anything."""
     levels: list[int] = field(default_factory=lambda: [32, 128, 512])
     spaces: list[str] = field(default_factory=lambda: ["R", "G"])
     """Levels linear in resistance, in conductance, or tables of both."""

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_not_negative, check_whole
 from .._types import Array
@@ -61,20 +61,25 @@ def write_levels(
     target = window.resistance(coordinates, space)
     # A concrete check, before anything is drawn: under `vmap` it would pass.
     device.check_target(1 / np.asarray(target))
-    keys = jax.random.split(key, (repeats, n_levels))
-    times = jnp.asarray(delays, target.dtype)
-    achieved, reading, reread = _write(device, noise, target, times, keys)
+    key_write, key_read = jax.random.split(key)
+    states, achieved = _write(
+        device, noise, target, jax.random.split(key_write, (repeats, n_levels))
+    )
+    # Read at once, and again after each delay.
+    times = jnp.asarray((0.0, *delays), target.dtype)
+    keys = jax.random.split(key_read, (times.size, repeats, n_levels))
+    readings = np.asarray(_read(device, noise, states, times, keys))
     unknown = np.full((repeats, n_levels), np.nan)
     return LevelTable(
         target=np.asarray(target),
         achieved=np.asarray(achieved),
-        reading=np.asarray(reading),
+        reading=readings[0],
         met=np.ones((repeats, n_levels), bool),
         pulses=unknown,
         time=unknown,
         energy=unknown,
         delays=np.asarray(delays, float),
-        reread=np.asarray(reread),
+        reread=readings[1:],
         status=np.full(repeats, int(Status.SUCCESS)),
         r_high=float(window.r_high),
         r_low=float(window.r_low),
@@ -85,27 +90,37 @@ def write_levels(
     )
 
 
+# Two programs, with their keys made outside: as one it takes XLA many times as long to compile.
+
+
 @eqx.filter_jit
 def _write(
-    device: AbstractProgrammedDevice,
-    noise: ProgrammingNoise,
-    target: Array,
-    delays: Array,
-    keys: PRNGKeyArray,
-) -> tuple[Array, Array, Array]:
-    """Resistance, first reading and later readings of every repeat and level."""
-
-    def read(state, key):
-        key_wander, key_read = jax.random.split(key)
-        now = wandering(device, noise.temperature(key_wander))
-        return noisy_reading(noise, now, state, now.read(state), key=key_read)
+    device: AbstractProgrammedDevice, noise: ProgrammingNoise, target: Array, keys: Array
+) -> tuple[PyTree, Array]:
+    """State and resistance of every repeat and level."""
 
     def level(resistance, key):
-        key_write, key_read, key_later = jax.random.split(key, 3)
-        state = device.program(1 / resistance, key=key_write if noise.counting else None)
-        later = jax.random.split(key_later, delays.shape[0])
-        reread = jax.vmap(lambda t, k: read(device.rest(state, t), k))(delays, later)
-        return device.read(state), read(state, key_read), reread
+        state = device.program(1 / resistance, key=key if noise.counting else None)
+        return state, device.read(state)
 
-    achieved, reading, reread = jax.vmap(jax.vmap(level), (None, 0))(target, keys)
-    return achieved, reading, jnp.moveaxis(reread, -1, 0)
+    return jax.vmap(jax.vmap(level), (None, 0))(target, keys)
+
+
+@eqx.filter_jit
+def _read(
+    device: AbstractProgrammedDevice,
+    noise: ProgrammingNoise,
+    states: PyTree,
+    times: Array,
+    keys: Array,
+) -> Array:
+    """Readings of every repeat and level at every time."""
+
+    def read(state, time, key):
+        key_wander, key_read = jax.random.split(key)
+        now = wandering(device, noise.temperature(key_wander))
+        later = device.rest(state, time)
+        return noisy_reading(noise, now, later, now.read(later), key=key_read)
+
+    everyone = jax.vmap(jax.vmap(read, (0, None, 0)), (0, None, 0))
+    return jax.vmap(everyone, (None, 0, 0))(states, times, keys)

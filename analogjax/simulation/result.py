@@ -21,6 +21,7 @@ class Status(enum.IntEnum):
     UNSTABLE = 2
     OUT_OF_RANGE = 3
     BEYOND_MODEL = 4
+    NO_FLOW = 5
 
     @property
     def sentence(self) -> str:
@@ -45,6 +46,10 @@ _SENTENCES = {
     Status.BEYOND_MODEL: (
         "field or temperature left the range in which the equations of the device hold; try a "
         "smaller amplitude or a current compliance"
+    ),
+    Status.NO_FLOW: (
+        "the tabulated flow holds for rectangular pulses within its range of voltages and states "
+        "and for the device it was made of; try a wider range, or the device's own solver"
     ),
 }
 

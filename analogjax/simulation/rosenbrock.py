@@ -20,9 +20,9 @@ from jax.flatten_util import ravel_pytree
 from .._checks import check_positive
 from .solvers import AbstractSolver, Motion, device_of, integrate
 
-# RODASP, order 4(3), L-stable and stiffly accurate, without loss of order where the slope depends on
-# time: G. Steinebach (1995), as in E. Hairer and G. Wanner's RODAS, in the form that needs no product
-# with the Jacobian.
+# RODASP, order 4(3), L-stable and stiffly accurate, without loss of order where the slope depends
+# on time: G. Steinebach (1995), as in E. Hairer and G. Wanner's RODAS, in the form that needs no
+# product with the Jacobian.
 _GAMMA = 0.25
 _NODES = np.array([0.0, 0.75, 0.21, 0.63, 1.0, 1.0])
 _GAMMAS = np.array([0.25, -0.5, -0.023504, -0.0362, 0.0, 0.0])
@@ -100,7 +100,7 @@ class _Rodas(diffrax.AbstractSolver):
         ks = jnp.zeros((6, flat.size), flat.dtype)
         ks = ks.at[0].set(solve(h * first + _GAMMAS[0] * h**2 * by_time))
         rest = [jnp.asarray(x[1:], flat.dtype) for x in (_A, _C, _NODES, _GAMMAS)]
-        # One copy of the equations in the program for five stages: compiling them is what takes time.
+        # One copy of the equations for five stages: compiling them is what takes time.
         (ks, fields), _ = jax.lax.scan(stage, (ks, fields), (jnp.arange(1, 6), *rest))
         y1 = flat + jnp.asarray(_M, flat.dtype) @ ks
         y1, device = unravel(y1), device_of(terms)

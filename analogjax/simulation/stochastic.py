@@ -62,7 +62,7 @@ class EulerMaruyama(AbstractSolver):
         start, unravel = ravel_pytree(state)
         h = jnp.asarray(1 / self.steps, start.dtype)
         times = jnp.arange(self.steps, dtype=start.dtype) * h
-        kicks = self._kicks(key, times, h, start)
+        kicks = self._kicks(key, start)
 
         def drift(s, flat, fields):
             slope, fields = motion.vf(s, unravel(flat), fields)
@@ -87,16 +87,15 @@ class EulerMaruyama(AbstractSolver):
         zero = jnp.zeros((), jnp.int32)
         return StepResult(unravel(flat), fields, zero + Status.SUCCESS, zero + self.steps, zero)
 
-    def _kicks(self, key, times, h, start):
+    def _kicks(self, key, start):
         """Return the increments of the Wiener process over every step, (steps, components)."""
         path = diffrax.VirtualBrownianTree(
             0.0,
             1.0,
             # Finer than a step; the values that two depths share are the same.
-            tol=2.0 ** -(self.steps.bit_length() + 1),
+            tol=2.0 ** -self.steps.bit_length(),
             shape=jax.ShapeDtypeStruct(start.shape, start.dtype),
             key=key,
         )
-        # The last one ends at 1 exactly, where the path does.
-        ends = jnp.minimum(times + h, 1.0)
-        return jax.vmap(path.evaluate)(times, ends)
+        times = jnp.linspace(0.0, 1.0, self.steps + 1, dtype=start.dtype)
+        return jnp.diff(jnp.asarray(jax.vmap(path.evaluate)(times)), axis=0)

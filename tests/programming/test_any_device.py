@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ from analogjax.programming import (
     level_tables,
     program_levels,
 )
-from analogjax.runs import RunFolder
+from analogjax.runs import RunFolder, compose
 from analogjax.simulation import condition, simulate
 from analogjax.stimuli import pulse_train
 
@@ -184,3 +186,26 @@ def test_a_configuration_programs_any_device(monkeypatch, tmp_path):
     assert tables[0].window.r_high == 5e4
     assert tables[0].missed == 0
     np.testing.assert_array_equal(tables[0].achieved, tables[1].achieved)
+
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("name", sorted(f.stem for f in (CONFIGS / "programming").glob("*.yaml")))
+def test_every_programming_configuration_composes(name):
+    """`analogjax run ... programming=NAME`, up to the device and its controller."""
+    for experiment in ("quickstart", "mlp_mnist"):
+        programming = compose(experiment, [f"programming={name}"]).config.programming
+        # What one device needs does not leak into another's configuration.
+        device = programming.device.build()
+        assert type(device).__name__ == programming.device.kind
+        assert programming.controller.build(32).max_pulses >= 1
+    # Enough levels for the bits that the main job asks for.
+    assert max(programming.levels) == 512
+
+
+@pytest.mark.parametrize("name", sorted(f.stem for f in (CONFIGS / "device").glob("*.yaml")))
+def test_every_device_configuration_composes(name):
+    override = f"device@programming.device={name}"
+    programming = compose("mlp_mnist", [override]).config.programming
+    assert isinstance(programming.device.build(), devices.AbstractDevice)

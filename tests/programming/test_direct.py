@@ -63,9 +63,9 @@ def test_rereads_drift_by_one_exponent_per_device(table):
         np.testing.assert_allclose(other[above], nu[0][above], atol=1e-12)
     # At the floor of the exponents from r = 0.2045 on.
     assert np.mean(nu[0][:, 4:]) == pytest.approx(0.049, abs=5 * 0.008 / np.sqrt(600))
-    # With 1/f noise they scatter about that afresh.
-    day = np.std(np.log(table.reread[-1][:, 8:] / table.achieved[:, 8:]))
-    assert day > 2 * np.std(np.log(quiet.reread[-1][:, 8:] / quiet.achieved[:, 8:]))
+    # With 1/f noise they scatter about that afresh: 3.68 % at r = 1 (400 draws: five times 3.5 %).
+    soon = np.std(np.log(table.reread[0][:, 15] / table.achieved[:, 15]))
+    assert soon == pytest.approx(0.0368, rel=0.18)
 
 
 def test_without_randomness_levels_are_exact():
