@@ -30,7 +30,9 @@ from analogjax.networks import (
     NetworkConfig,
     accuracy_over_chips,
     convert_to_analog,
+    fewest_bits,
     program_analog_weights,
+    transfer_accuracy,
 )
 from analogjax.programming import ProgrammingConfig, describe, level_tables
 from analogjax.runs import RunFolder
@@ -121,7 +123,9 @@ def run(config: Config, run: RunFolder) -> None:
     aj.training.check_data(dataset, config.training)
     test = Split(dataset.test.x[: config.images], dataset.test.y[: config.images])
     tables = level_tables(config.programming, run)
-    model, digital = trained_model(config, run, dataset, test)
+    model, digital = aj.training.train_in_run(
+        run, config.network, dataset, config.training, test=test
+    )
     results = {}
     for mapping, space in conditions(config):
         name = f"{mapping}_{space}"
@@ -159,21 +163,6 @@ def conditions(config) -> Iterator[tuple[str, str]]:
             yield mapping, space
 
 
-def trained_model(config, run, dataset, test):
-    """Return the network (from the cache if it was trained before) and its test accuracy."""
-    trained = aj.training.train_cached(
-        config.network,
-        dataset,
-        config.training,
-        seed=run.seed,
-        checkpoints=run.path / "checkpoints",
-        progress=run.progress,
-        log=run.log,
-    )
-    digital = run.stage("digital", lambda: {"accuracy": aj.training.accuracy(trained.model, test)})
-    return trained.model, float(digital["accuracy"])
-
-
 def hardware(config, tables, mapping: str, space: str, bits: int) -> Hardware:
     """Devices with the write errors of the level tables in a space."""
     chosen = [table for (_, s), table in tables.items() if s == space]
@@ -190,10 +179,9 @@ def transfer(config, run, model, test, tables, mapping, space) -> dict:
     """Accuracy at every bit depth: one ideal chip, and chips with write error."""
     devices = hardware(config, tables, mapping, space, min(config.bits))
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
-    options = dict(bits=config.bits, key=key)
-    ideal = accuracy_over_chips(model, devices.ideal(), test, chips=1, **options)
-    chips = accuracy_over_chips(model, devices, test, chips=config.chips, **options)
-    return {"ideal": ideal[:, 0], "chips": chips}
+    return transfer_accuracy(
+        model, devices, test, bits=config.bits, chips=config.chips, key=key
+    )
 
 
 def against_delay(config, run, model, test, tables) -> dict:
@@ -241,16 +229,6 @@ def against_error(config, run, model, test, tables) -> dict:
 def main_space(config) -> str:
     """The space of the metrics without a suffix: conductance, if there are tables of it."""
     return "G" if "G" in config.programming.spaces else config.programming.spaces[0]
-
-
-def fewest_bits(bits, accuracy, target) -> int:
-    """Fewest bits from which on the accuracy stays within one point of the target; 0 if none."""
-    enough = 0
-    for b, value in sorted(zip(bits, accuracy, strict=True), reverse=True):
-        if value < target - 0.01:
-            break
-        enough = b
-    return enough
 
 
 # What is reported.

@@ -5,6 +5,10 @@ from .accuracy import accuracy_against_delay as accuracy_against_delay
 from .accuracy import accuracy_against_error as accuracy_against_error
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
+from .devices import hysteresis_loops as hysteresis_loops
+from .devices import level_histograms as level_histograms
+from .devices import pulse_responses as pulse_responses
+from .devices import switching_times as switching_times
 from .learning import confusion as confusion
 from .learning import learning_curves as learning_curves
 from .levels import against_delay as against_delay

@@ -99,7 +99,11 @@ def assign(
             )
         if depth < len(parts) - 1:
             if _free(parent) and part not in parent:
-                break
+                element = _element(parent)
+                if element is None:
+                    break
+                # A dictionary of dataclasses takes any key, and below it those of the dataclass.
+                parent[part] = OmegaConf.structured(element)
             # An Optional part that is None has no keys yet; OmegaConf makes them below.
             child = parent._get_node(part)
             if child is not None and OmegaConf.is_config(child) and child._is_none():
@@ -192,6 +196,12 @@ def _free(node: Any) -> bool:
     return not dataclasses.is_dataclass(kind)
 
 
+def _element(node: Any) -> type | None:
+    """Return the dataclass that every value of a dictionary field is; None if it is no such."""
+    kind = node._metadata.element_type
+    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
 def _type_of(node: Any, parts: list[str]) -> Any:
     """Return the annotated type of a dotted key, or Any below a dictionary."""
     from omegaconf import OmegaConf
@@ -199,6 +209,9 @@ def _type_of(node: Any, parts: list[str]) -> Any:
     kind: Any = OmegaConf.get_type(node)
     for part in parts:
         options = [a for a in typing.get_args(kind) if dataclasses.is_dataclass(a)]
+        if typing.get_origin(kind) is dict and options:
+            kind = options[0]
+            continue
         if not dataclasses.is_dataclass(kind) and options:
             kind = options[0]
         if not dataclasses.is_dataclass(kind):

@@ -15,3 +15,4 @@ from .solvers import Adaptive as Adaptive
 from .solvers import Heun as Heun
 from .solvers import RungeKutta4 as RungeKutta4
 from .stochastic import EulerMaruyama as EulerMaruyama
+from .switching import switching_time as switching_time

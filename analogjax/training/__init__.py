@@ -3,6 +3,7 @@
 from .cache import from_stored as from_stored
 from .cache import to_stored as to_stored
 from .cache import train_cached as train_cached
+from .cache import train_in_run as train_in_run
 from .config import TrainingConfig as TrainingConfig
 from .digital import History as History
 from .digital import TrainedNetwork as TrainedNetwork

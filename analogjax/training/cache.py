@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flax import nnx
 
-from ..data import Dataset
+from ..data import Dataset, Split
 from ..networks import NetworkConfig
 from ..runs import cache_file, cached, from_arrays, to_arrays
 from .config import TrainingConfig
 from .digital import History, ShowProgress, TrainedNetwork, check_data, identity, train
+from .evaluate import accuracy
+
+if TYPE_CHECKING:
+    from ..runs import RunFolder
 
 _KIND = "weights"
 _CODE = ("data/_images.py", "networks", "training")
@@ -71,6 +76,40 @@ def train_cached(
         file = cache_file(_KIND, key, code=_CODE)
         log(f"trained weights: {'read from' if found else 'kept in'} {file}")
     return from_stored(arrays, network, dataset, cached=found)
+
+
+def train_in_run(
+    run: RunFolder,
+    network: NetworkConfig,
+    dataset: Dataset,
+    config: TrainingConfig,
+    *,
+    test: Split | None = None,
+) -> tuple[nnx.Module, float]:
+    """Return the trained network of a run (from the cache if possible) and its test accuracy.
+
+    Args:
+        run: The run folder: seed, checkpoints, progress; stores the stage ``digital``.
+        network: What is trained.
+        dataset: The data.
+        config: The recipe.
+        test: What the accuracy is measured on; the test set of the data if None.
+
+    Raises:
+        ValueError: As `train` does.
+    """
+    trained = train_cached(
+        network,
+        dataset,
+        config,
+        seed=run.seed,
+        checkpoints=run.path / "checkpoints",
+        progress=run.progress,
+        log=run.log,
+    )
+    split = dataset.test if test is None else test
+    digital = run.stage("digital", lambda: {"accuracy": accuracy(trained.model, split)})
+    return trained.model, float(digital["accuracy"])
 
 
 def to_stored(trained: TrainedNetwork) -> dict[str, np.ndarray]:

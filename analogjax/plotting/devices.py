@@ -1,0 +1,123 @@
+"""Figures that put devices side by side: one panel each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .style import COLORS, figure, label_panels
+
+
+def hysteresis_loops(
+    loops: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, columns: int = 3
+) -> Any:
+    """Return the size of the current against the voltage, one panel per device.
+
+    Args:
+        loops: By device and sweep rate (as the legend says it): voltage [V] and current [A].
+        columns: Panels side by side.
+    """
+    fig, axes = _panels(len(loops), columns)
+    for axis, (name, rates) in zip(axes, loops.items(), strict=True):
+        top = max(np.nanmax(np.abs(i)) for _, i in rates.values())
+        for color, (label, (v, i)) in zip(COLORS, rates.items(), strict=False):
+            # A pinched loop passes through zero: five decades are enough to see where.
+            shown = np.where(np.abs(i) > 1e-5 * top, np.abs(i), np.nan)
+            axis.plot(v, shown, color=color, lw=1.2, label=label)
+        axis.set_yscale("log")
+        axis.set_ylim(1e-5 * top, 3 * top)
+        axis.set_title(name)
+        axis.set_xlabel("voltage [V]")
+        axis.set_ylabel("|current| [A]")
+        axis.legend(fontsize=7, handlelength=1.2)
+    label_panels(axes)
+    return fig
+
+
+def switching_times(
+    times: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, columns: int = 3
+) -> Any:
+    """Return the switching time against the size of the voltage, one panel per device.
+
+    Args:
+        times: By device and direction: voltage [V] and time [s] (infinite: never).
+        columns: Panels side by side.
+    """
+    fig, axes = _panels(len(times), columns)
+    for axis, (name, directions) in zip(axes, times.items(), strict=True):
+        for color, (label, (v, t)) in zip(COLORS, directions.items(), strict=False):
+            axis.plot(np.abs(v), np.where(np.isfinite(t), t, np.nan), color=color, label=label)
+        axis.set_yscale("log")
+        axis.set_title(name)
+        axis.set_xlabel("|voltage| [V]")
+        axis.set_ylabel("switching time [s]")
+        axis.legend(fontsize=8)
+    label_panels(axes)
+    return fig
+
+
+def pulse_responses(
+    traces: Mapping[str, Mapping[str, np.ndarray]], *, columns: int = 3, log: tuple[str, ...] = ()
+) -> Any:
+    """Return the conductance against the number of identical pulses, one panel per device.
+
+    Args:
+        traces: By device and kind of trace: conductance [S] after every pulse.
+        columns: Panels side by side.
+        log: Devices whose conductance has a logarithmic axis.
+    """
+    fig, axes = _panels(len(traces), columns)
+    for axis, (name, kinds) in zip(axes, traces.items(), strict=True):
+        for color, (label, g) in zip(COLORS[::-1] if len(kinds) > 1 else COLORS, kinds.items(),
+                                     strict=False):  # fmt: skip
+            axis.plot(np.arange(g.size), 1e6 * g, color=color, lw=1.2, label=label)
+        if name in log:
+            axis.set_yscale("log")
+        axis.set_title(name)
+        axis.set_xlabel("pulse")
+        axis.set_ylabel("conductance [uS]")
+        if len(kinds) > 1:
+            axis.legend(fontsize=8)
+    label_panels(axes)
+    return fig
+
+
+def level_histograms(
+    levels: Mapping[str, tuple[np.ndarray, np.ndarray]], *, columns: int = 3, bins: int = 240
+) -> Any:
+    """Return how often every conductance came out of programming, one panel per device.
+
+    Args:
+        levels: By device: targets (levels,) and values (repeats, levels), in windows.
+        columns: Panels side by side.
+        bins: Bins of a window.
+    """
+    fig, axes = _panels(len(levels), columns, height=2.3)
+    for axis, (name, (target, values)) in zip(axes, levels.items(), strict=True):
+        seen = np.ravel(values)[np.isfinite(np.ravel(values))]
+        low, high = -0.05, 1.05
+        outside = int(np.sum((seen < low) | (seen > high)))
+        edges = np.linspace(low, high, bins + 1)
+        axis.hist(seen, bins=edges.tolist(), color=COLORS[0], lw=0)
+        for place in target:
+            axis.axvline(place, color=COLORS[1], lw=0.4, alpha=0.5, zorder=0)
+        axis.set_xlim(low, high)
+        axis.set_title(name + (f" ({outside} beyond)" if outside else ""))
+        axis.set_xlabel("conductance [window]")
+        axis.set_ylabel("devices")
+        axis.grid(False)
+    label_panels(axes)
+    return fig
+
+
+def _panels(count: int, columns: int, height: float = 2.7) -> tuple[Any, np.ndarray]:
+    """A figure of panels in rows, those that are not needed left out."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    fig, axes = figure(rows, columns, width=3.3, height=height, squeeze=False)
+    for axis in axes.ravel()[count:]:
+        axis.remove()
+    return fig, axes.ravel()[:count]

@@ -1,0 +1,64 @@
+"""How long a constant voltage takes from one state to another: an integral, no time steps."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import check_whole
+from .._types import Array, Scalar, ScalarLike
+from ..devices import AbstractCompactDevice
+
+# Gauss-Legendre on a cell, fifth order.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
+
+
+def switching_time(
+    device: AbstractCompactDevice,
+    v: ScalarLike,
+    start: ScalarLike,
+    end: ScalarLike,
+    *,
+    cells: int = 256,
+) -> Scalar:
+    """Return the time [s] that a device takes from one state to another under a constant voltage.
+
+    ``t = integral dx / velocity(v, x)`` from start to end; chance is left out.
+
+    Args:
+        device: A device of one state number whose velocity depends on voltage and state alone.
+        v: Voltage [V].
+        start: State at the beginning.
+        end: State at the end.
+        cells: Pieces of the way; three evaluations each.
+
+    Returns:
+        The time; infinite if the state stands still or runs the other way anywhere in between.
+
+    Raises:
+        ValueError: A device with more than one state number or a law per pulse instead of per
+            second, fewer than one cell.
+    """
+    if not isinstance(device, AbstractCompactDevice) or device.default_solver == "step":
+        raise ValueError(
+            "Argument `device` must have one state number and a velocity, but is a "
+            f"{type(device).__name__}."
+        )
+    check_whole("cells", cells)
+    v, start, end = (jnp.asarray(x, jnp.result_type(float)) for x in (v, start, end))
+    return _time(device, v, start, end, cells)
+
+
+@eqx.filter_jit
+def _time(
+    device: AbstractCompactDevice, v: Array, start: Array, end: Array, cells: int
+) -> Scalar:
+    nodes = (np.arange(cells)[:, None] + 0.5 * (_NODES + 1)) / cells
+    weights = np.broadcast_to(0.5 * _WEIGHTS / cells, nodes.shape)
+    way = end - start
+    speed = jax.vmap(lambda share: device.velocity(v, start + share * way))(nodes.ravel())
+    towards = speed * way > 0
+    pace = jnp.where(towards, way / jnp.where(towards, speed, 1.0), jnp.inf)
+    return jnp.sum(pace * weights.ravel())
