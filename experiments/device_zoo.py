@@ -283,9 +283,7 @@ def network(config, run, model, test, tables) -> dict:
         chosen, bits=min(config.bits), mapping=MAPPING, error=config.error
     )
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
-    found = transfer_accuracy(
-        model, devices, test, bits=config.bits, chips=config.chips, key=key
-    )
+    found = transfer_accuracy(model, devices, test, bits=config.bits, chips=config.chips, key=key)
     later = accuracy_over_chips(
         model, devices, test, bits=config.bits, chips=config.chips, key=key, t=config.delay
     )
@@ -365,9 +363,7 @@ def report_times(run, zoo, times) -> None:
         return
     curves = {}
     for name, t in times.items():
-        curves[zoo[name].title] = {
-            d.upper(): (t[f"v_{d}"], t[f"t_{d}"]) for d in ("set", "reset")
-        }
+        curves[zoo[name].title] = {d.upper(): (t[f"v_{d}"], t[f"t_{d}"]) for d in ("set", "reset")}
         for d in ("set", "reset"):
             v, seconds = np.abs(t[f"v_{d}"]), t[f"t_{d}"]
             good = np.isfinite(seconds)

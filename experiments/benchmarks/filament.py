@@ -1,9 +1,10 @@
 """JART VCM: a thousand cells under a sweep against LSODA, and millions of write pulses.
 
-1. Work against precision: 1,000 cells with drawn parameters under a +-1.3 V sweep at 1 V/s, by
+1. Work against precision: cells with drawn parameters under a +-1.3 V sweep at 1 V/s, by
    `simulate` under `vmap`, by SciPy's LSODA with all cells as one banded system (NumPy, vectorised,
    the same equations and the same Newton iteration, started from the last root), and by a loop of
    `solve_ivp` over cells. Errors are the largest of ln N at the ends of half ramps.
+   A few cells are solved by all; a thousand by ours, and by LSODA as long as patience lasts.
 2. A million cells of one parameter set, 100 write pulses each of their own amplitudes, by the
    tabulated flow; 1e5 cells with every parameter drawn anew, 100 pulses, by time stepping.
 """
@@ -34,8 +35,9 @@ V_PEAK, RATE, POINTS = -1.3, 1.0, 2
 class NumpyCells:
     """The equations in NumPy, for a batch of cells, as a user of SciPy would write them."""
 
-    def __init__(self, devices, index=slice(None)):
-        """Take the parameters of a batch, or of one cell of it."""
+    def __init__(self, devices, index=slice(None), limit=float("inf")):
+        """Take the parameters of a batch, or of one cell of it; give up after a time [s]."""
+        self.until = time.perf_counter() + limit
         p = {k: np.atleast_1d(np.asarray(v))[index] for k, v in devices.parameters().items()}
         p = {k: np.atleast_1d(v) for k, v in p.items()}
         self.p, self.x, self.polarity, self.calls = p, None, 0, 0
@@ -88,6 +90,8 @@ class NumpyCells:
     def velocity(self, v, y):
         """Return d(ln N)/dt."""
         self.calls += 1
+        if time.perf_counter() > self.until:
+            raise TimeoutError
         p, a = self.p, abs(v)
         if a < 1e-5:
             return np.zeros_like(y)
@@ -130,11 +134,11 @@ class NumpyCells:
         return -speed if reset else speed
 
 
-def sweep_by_scipy(devices, drive, tol, index=slice(None)):
+def sweep_by_scipy(devices, drive, tol, index=slice(None), limit=float("inf")):
     """LSODA over the whole batch as one system with a diagonal Jacobian; states at segment ends."""
     from scipy.integrate import solve_ivp
 
-    cells = NumpyCells(devices, index)
+    cells = NumpyCells(devices, index, limit)
     y = np.log(cells.p["n_init"])
     states = []
     for start, stop, width in zip(
@@ -221,6 +225,28 @@ def work_and_precision(count: int, tolerances: list[float], rivals: list[float],
     return numbers
 
 
+def at_full_size(count: int, tol: float, limit: float) -> dict:
+    """All cells at one tolerance; where LSODA does not finish in time, a lower bound."""
+    devices = sample_devices(JartVCM(), SPREAD, count, key=jax.random.key(0))
+    drive = aj.stimuli.triangle_sweep(V_PEAK, RATE, points=POINTS)
+    solve = make_sweep(drive, tol)
+    ours = _measure.interleaved({"ours": lambda: solve(devices)}, 2)["ours"]
+    _, ok, stats = solve(devices)
+    assert bool(ok.all())
+    steps = np.asarray(stats["steps"] + stats["rejected"])
+    start, finished = time.perf_counter(), True
+    try:
+        sweep_by_scipy(devices, drive, tol, limit=limit)
+    except TimeoutError:
+        finished = False
+    theirs = time.perf_counter() - start
+    sign = "" if finished else "more than "
+    print(f"\n{count:,} cells at a tolerance of {tol:g}: simulate {ours:.1f} s (steps of a lane: mean "
+          f"{steps.mean():.0f}, max {steps.max()}), LSODA {sign}{theirs:.0f} s: a ratio of "
+          f"{sign}{theirs / ours:.0f}")  # fmt: skip
+    return {"ours": ours, "lsoda": theirs, "lsoda_finished": finished}
+
+
 def pulses_by_flow(count: int, pulses: int) -> dict:
     """A million cells of one parameter set, by tables; returns seconds and throughput."""
     device = JartVCM()
@@ -299,6 +325,8 @@ def main() -> None:
     """Run all parts."""
     parser = _measure.parser(__doc__)
     parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--few", type=int, default=30, help="cells of the work-precision table")
+    parser.add_argument("--limit", type=float, default=180.0, help="patience with LSODA [s]")
     parser.add_argument("--flow-cells", type=int, default=1_000_000)
     parser.add_argument("--drawn-cells", type=int, default=100_000)
     parser.add_argument("--only", choices=["sweep", "flow", "drawn"])
@@ -306,8 +334,9 @@ def main() -> None:
     numbers = {"versions": _measure.versions("jax", "jaxlib", "diffrax", "scipy", "numpy")}
     if options.only in (None, "sweep"):
         numbers["sweep"] = work_and_precision(
-            options.cells, [1e-3, 1e-4, 1e-5, 1e-6], [1e-4, 1e-6], 3
+            options.few, [1e-3, 1e-4, 1e-5, 1e-6], [1e-4, 1e-6], 2
         )
+        numbers["full"] = at_full_size(options.cells, 1e-4, options.limit)
     if options.only in (None, "flow"):
         numbers["flow"] = pulses_by_flow(options.flow_cells, 100)
     if options.only in (None, "drawn"):
