@@ -241,7 +241,7 @@ def at_full_size(count: int, tol: float, limit: float) -> dict:
         finished = False
     theirs = time.perf_counter() - start
     sign = "" if finished else "more than "
-    print(f"\n{count:,} cells at a tolerance of {tol:g}: simulate {ours:.1f} s (steps of a lane: mean "
+    print(f"\n{count:,} cells at a tolerance of {tol:g}: simulate {ours:.1f} s (steps: mean "
           f"{steps.mean():.0f}, max {steps.max()}), LSODA {sign}{theirs:.0f} s: a ratio of "
           f"{sign}{theirs / ours:.0f}")  # fmt: skip
     return {"ours": ours, "lsoda": theirs, "lsoda_finished": finished}
