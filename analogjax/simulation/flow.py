@@ -48,9 +48,9 @@ class FlowMap(AbstractSolver):
     """Smallest amplitude [V]."""
     v_step: Float[Array, "2"]
     """Distance of tabulated voltages [V]."""
-    log_time: Float[Array, "2*blocks voltages"]
+    log_time: Float[Array, "blocks voltages"]
     """Of every block: first the single cells, then pairs, then fours; in seconds."""
-    log_speed: Float[Array, "2*edges voltages"]
+    log_speed: Float[Array, "edges voltages"]
     """Speed at the edges of the cells, in cells per second."""
     parameters: dict[str, Scalar]
     """Of the device that was tabulated."""
@@ -229,7 +229,9 @@ def _tabulate(device, low, high, ranges, step, cells) -> FlowMap:
             blocks = [(share / speeds[:, 1:]) @ jnp.asarray(_WEIGHTS)]
             while blocks[-1].size > 1:
                 blocks.append(blocks[-1].reshape(-1, 2).sum(1))
-            return jnp.log(jnp.concatenate(blocks)), jnp.log(speeds[:, 0])
+            # A line may begin at a point of rest.
+            at_edges = jnp.maximum(speeds[:, 0], 1e-300)
+            return jnp.log(jnp.concatenate(blocks)), jnp.log(at_edges)
 
         log_time, log_speed = jax.lax.map(column, amplitudes, batch_size=4)
         v_step = amplitudes[1] - amplitudes[0]
