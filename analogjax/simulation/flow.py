@@ -234,4 +234,4 @@ def _tabulate(device, low, high, ranges, step, cells) -> FlowMap:
     sides = list(zip(*rows, strict=True))
     scalars = [jnp.stack(pair) for pair in sides[:5]]
     tables = [jnp.concatenate(pair) for pair in sides[5:]]
-    return FlowMap(*scalars, *tables, device.parameters(), cells)
+    return FlowMap(*scalars, *tables, device.parameters(), cells)  # pyright: ignore
