@@ -307,6 +307,11 @@ def chance(device: AbstractDevice) -> list[str]:
 # What is reported.
 
 
+def brief(value: float) -> str:
+    """A number for a legend: 1000 as it is, a million as 1e6."""
+    return f"{value:g}" if value < 1e4 else f"{value:.0e}".replace("e+0", "e")
+
+
 def report_cards(run, zoo, built, traces) -> None:
     """What each device is."""
     rows = []
@@ -344,7 +349,7 @@ def report_loops(run, zoo, loops) -> None:
     for name, found in loops.items():
         i = np.where(found["ok"][:, None], found["i"], np.nan)
         curves[zoo[name].title] = {
-            f"{rate:g} V/s": (v, current)
+            f"{brief(rate)} V/s": (v, current)
             for rate, v, current, ok in zip(found["rates"], found["v"], i, found["ok"], strict=True)
             if ok
         }

@@ -37,7 +37,10 @@ def accuracy_against_bits(
         axis.set_xlabel("bits per device")
         axis.set_xticks(list(bits))
     axes[0, 0].set_ylabel("test accuracy [%]")
-    axes[0, 0].legend(loc="lower right")
+    # One legend for all, unless panels hold curves of their own.
+    same = len({tuple(curves) for _, curves in panels}) == 1
+    for axis in axes[0, :1] if same else axes[0]:
+        axis.legend(loc="lower right")
     label_panels(axes)
     return fig
 
