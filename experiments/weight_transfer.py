@@ -179,9 +179,7 @@ def transfer(config, run, model, test, tables, mapping, space) -> dict:
     """Accuracy at every bit depth: one ideal chip, and chips with write error."""
     devices = hardware(config, tables, mapping, space, min(config.bits))
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
-    return transfer_accuracy(
-        model, devices, test, bits=config.bits, chips=config.chips, key=key
-    )
+    return transfer_accuracy(model, devices, test, bits=config.bits, chips=config.chips, key=key)
 
 
 def against_delay(config, run, model, test, tables) -> dict:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .style import COLORS, figure, label_panels
+from .style import COLORS, label_panels, panel_grid
 
 
 def hysteresis_loops(
@@ -20,7 +19,7 @@ def hysteresis_loops(
         loops: By device and sweep rate (as the legend says it): voltage [V] and current [A].
         columns: Panels side by side.
     """
-    fig, axes = _panels(len(loops), columns)
+    fig, axes = panel_grid(len(loops), columns)
     for axis, (name, rates) in zip(axes, loops.items(), strict=True):
         top = max(np.nanmax(np.abs(i)) for _, i in rates.values())
         for color, (label, (v, i)) in zip(COLORS, rates.items(), strict=False):
@@ -46,7 +45,7 @@ def switching_times(
         times: By device and direction: voltage [V] and time [s] (infinite: never).
         columns: Panels side by side.
     """
-    fig, axes = _panels(len(times), columns)
+    fig, axes = panel_grid(len(times), columns)
     for axis, (name, directions) in zip(axes, times.items(), strict=True):
         for color, (label, (v, t)) in zip(COLORS, directions.items(), strict=False):
             axis.plot(np.abs(v), np.where(np.isfinite(t), t, np.nan), color=color, label=label)
@@ -69,7 +68,7 @@ def pulse_responses(
         columns: Panels side by side.
         log: Devices whose conductance has a logarithmic axis.
     """
-    fig, axes = _panels(len(traces), columns)
+    fig, axes = panel_grid(len(traces), columns)
     for axis, (name, kinds) in zip(axes, traces.items(), strict=True):
         for color, (label, g) in zip(COLORS[::-1] if len(kinds) > 1 else COLORS, kinds.items(),
                                      strict=False):  # fmt: skip
@@ -95,7 +94,7 @@ def level_histograms(
         columns: Panels side by side.
         bins: Bins of a window.
     """
-    fig, axes = _panels(len(levels), columns, height=2.3)
+    fig, axes = panel_grid(len(levels), columns, height=2.3)
     for axis, (name, (target, values)) in zip(axes, levels.items(), strict=True):
         seen = np.ravel(values)[np.isfinite(np.ravel(values))]
         low, high = -0.05, 1.05
@@ -111,13 +110,3 @@ def level_histograms(
         axis.grid(False)
     label_panels(axes)
     return fig
-
-
-def _panels(count: int, columns: int, height: float = 2.7) -> tuple[Any, np.ndarray]:
-    """A figure of panels in rows, those that are not needed left out."""
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
-    fig, axes = figure(rows, columns, width=3.3, height=height, squeeze=False)
-    for axis in axes.ravel()[count:]:
-        axis.remove()
-    return fig, axes.ravel()[:count]

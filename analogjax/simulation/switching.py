@@ -52,9 +52,7 @@ def switching_time(
 
 
 @eqx.filter_jit
-def _time(
-    device: AbstractCompactDevice, v: Array, start: Array, end: Array, cells: int
-) -> Scalar:
+def _time(device: AbstractCompactDevice, v: Array, start: Array, end: Array, cells: int) -> Scalar:
     nodes = (np.arange(cells)[:, None] + 0.5 * (_NODES + 1)) / cells
     weights = np.broadcast_to(0.5 * _WEIGHTS / cells, nodes.shape)
     way = end - start
