@@ -356,7 +356,7 @@ def report_pulses(run, config, zoo, traces) -> None:
     for name, found in traces.items():
         entry, g = zoo[name], found["g"]
         kinds = {"with chance": found["random"]} if "random" in found else {}
-        curves[entry.title] = {**kinds, "without chance": g}
+        curves[entry.title] = {"without chance": g, **kinds}
         first, second = entry.pulses.count, entry.pulses.count + entry.pulses.count_down
         # The last cycle, which does not depend on how fresh the device was.
         cycle = g[(config.cycles - 1) * second :]
@@ -445,13 +445,16 @@ def report_network(run, config, zoo, dataset, digital, results) -> None:
         run.metric(f"min_bits_ideal_{name}", ideal, "by quantisation alone")
         for b, value in zip(config.bits, mean, strict=True):
             run.metric(f"accuracy_bits_{b}_{name}", value)
+        kept = fewest_bits(config.bits, found["later"].mean(1), digital)
+        run.metric(f"min_bits_later_{name}", kept, f"{config.delay:g} s after writing")
         later = found["later"].mean(1)[at]
         run.metric(f"accuracy_bits_{config.delay_bits}_later_{name}", later,
                    f"{config.delay:g} s after writing")  # fmt: skip
         kind = entry.mechanism if entry.mechanism in MECHANISMS[:3] else "others"
         kinds.setdefault(kind, {})[entry.title] = (found["chips"], found["ideal"])
-        rows.append([entry.title, entry.mechanism, needed[name] or "none", ideal or "none",
-                     *(f"{100 * m:.1f}" for m in mean), f"{100 * later:.1f}"])  # fmt: skip
+        count = (value or "none" for value in (needed[name], ideal, kept))
+        rows.append([entry.title, entry.mechanism, *count, *(f"{100 * m:.1f}" for m in mean),
+                     f"{100 * later:.1f}"])  # fmt: skip
     said = ", ".join(
         f"{zoo[name].title} ({zoo[name].mechanism}) {needed[name] or 'more than'}"
         f"{'' if needed[name] else f' {max(config.bits)}'}"
@@ -479,7 +482,7 @@ def report_network(run, config, zoo, dataset, digital, results) -> None:
     run.table(
         "Test accuracy [%]",
         ["device", "mechanism", "bits needed", "by quantisation alone",
-         *(f"{b} b" for b in config.bits), f"{config.delay_bits} b after {config.delay:g} s"],
+         f"after {config.delay:g} s", *(f"{b} b" for b in config.bits), f"{config.delay_bits} b after {config.delay:g} s"],
         rows,
     )  # fmt: skip
 

@@ -74,12 +74,16 @@ def test_confusion_is_in_percent_of_the_truth():
 @plotting.style()
 def test_devices_side_by_side():
     v = np.array([0.0, 1.0, 0.0, -1.0])
-    loops = {name: {"1 V/s": (v, 1e-3 * v), "9 V/s": (v, 2e-3 * v)} for name in ("A", "B", "C")}
+    loops = {name: {"1 V/s": (v, 1e-3 * v), "9 V/s": (v, 9e-3 * v)} for name in ("A", "B")}
+    # Hardly a loop: shown as it is.
+    loops["C"] = {"1 V/s": (v, 1e-3 * v), "9 V/s": (v, 2e-3 * v)}
     fig = plotting.hysteresis_loops(loops, columns=2)
     # Three panels in two rows; where there is no current, a logarithm shows nothing.
     assert [a.get_title(loc="left") for a in fig.axes] == ["(a) A", "(b) B", "(c) C"]
     line = fig.axes[0].lines[1]
-    np.testing.assert_allclose(np.asarray(line.get_ydata()), [np.nan, 2e-3, np.nan, 2e-3])
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), [np.nan, 9e-3, np.nan, 9e-3])
+    line = fig.axes[2].lines[1]
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), 2e3 * v)
     times = {"A": {"SET": (np.array([-1.0, -0.5]), np.array([1e-6, np.inf]))}}
     (axis,) = plotting.switching_times(times).axes
     assert axis.get_yscale() == "log"
