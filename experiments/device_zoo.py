@@ -8,7 +8,6 @@ small network in each of them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +22,7 @@ import analogjax as aj
 from analogjax._checks import check_choice, check_whole
 from analogjax.crossbar import Hardware, WeightMapping
 from analogjax.data import DataConfig
-from analogjax.devices import AbstractDevice, AbstractProgrammedDevice
+from analogjax.devices import AbstractDevice, chance
 from analogjax.networks import (
     NetworkConfig,
     accuracy_over_chips,
@@ -32,7 +31,7 @@ from analogjax.networks import (
 )
 from analogjax.programming import ProgrammingConfig, describe, level_tables, nonlinearity
 from analogjax.runs import RunFolder
-from analogjax.simulation import switching_time
+from analogjax.simulation import switching_time, throughput
 from analogjax.stimuli import pulse_train, triangle_sweep
 from analogjax.training import TrainingConfig
 
@@ -40,16 +39,6 @@ MAPPING = WeightMapping(scheme="differential", per="channel", clip="least_square
 """A pair of devices, scaled per channel: the main one of `weight_transfer`."""
 
 MECHANISMS = ("filament", "interface", "bulk", "phase change", "behavioural", "statistics")
-
-CHANCE = {
-    "stochastic": "motion",
-    "begin": "cycles",
-    "draw_state": "particles",
-    "fluctuate": "pulses",
-    "read_noise": "reads",
-    "program": "programming",
-}
-"""The hooks by which a device shows chance, and what to call it."""
 
 
 @dataclass
@@ -165,14 +154,14 @@ def run(config: Config, run: RunFolder) -> None:
                 if wanted(entry):
                     into[name] = run.stage(
                         f"{kind}_{name}",
-                        lambda name=name, entry=entry: compute(config, entry, built[name]),
+                        lambda name=name, entry=entry: compute(config, run, entry, built[name]),
                     )
                 progress.advance()
 
     stages("loops", loops, sweep_loops, lambda entry: entry.sweep.rates)
     stages("times", times, switch_times, lambda entry: entry.set.states)
-    stages("pulses", traces, identical_pulses, lambda entry: entry.pulses.width)
-    stages("speed", speed, throughput, lambda entry: entry.pulses.width)
+    stages("pulses", traces, pulse_trace, lambda entry: entry.pulses.width)
+    stages("speed", speed, speed_of, lambda entry: entry.pulses.width)
     for name, entry in zoo.items():
         tables[name] = level_tables(entry.programming, run, name=f"levels_{name}")
     model, digital = aj.training.train_in_run(run, config.network, dataset, config.training)
@@ -195,7 +184,7 @@ def run(config: Config, run: RunFolder) -> None:
 # What is computed.
 
 
-def sweep_loops(config, entry, device: AbstractDevice) -> dict:
+def sweep_loops(config, run, entry, device: AbstractDevice) -> dict:
     """Current under a triangular sweep at each rate, from the fresh device."""
     peak = entry.sweep.peak * device.potentiation
 
@@ -205,75 +194,61 @@ def sweep_loops(config, entry, device: AbstractDevice) -> dict:
         result = aj.simulate(device, drive, throw=False)
         return result.v, result.i, result.ok
 
-    v, i, ok = (np.stack(x) for x in zip(*map(loop, map(jnp.asarray, entry.sweep.rates)),
-                                         strict=True))  # fmt: skip
+    found = [loop(jnp.asarray(rate)) for rate in entry.sweep.rates]
+    v, i, ok = (np.stack(x) for x in zip(*found, strict=True))
     # The second cycle: the first one depends on how fresh the device was.
     half = 4 * config.points
     return {"v": v[:, half:], "i": i[:, half:], "ok": ok, "rates": np.array(entry.sweep.rates)}
 
 
-def switch_times(config, entry, device) -> dict:
+def switch_times(config, run, entry, device) -> dict:
     """Switching time against voltage, both directions."""
     found = {}
     for name, switch in (("set", entry.set), ("reset", entry.reset)):
-        v = jnp.linspace(*switch.voltages, config.voltages)
+        lowest, highest = switch.voltages
+        v = jnp.linspace(lowest, highest, config.voltages)
         first, last = switch.states
         timed = jax.jit(jax.vmap(lambda v, a=first, b=last: switching_time(device, v, a, b)))
         found |= {f"v_{name}": v, f"t_{name}": timed(v)}
     return found
 
 
-def amplitudes(entry, device, cycles: int) -> jax.Array:
-    """Identical pulses: as many as lower the resistance, then as many as raise it."""
+def identical_pulses(config, entry, device: AbstractDevice):
+    """Return the drive, what it does, and the state half-way up its last cycle."""
     train = [entry.pulses.up] * entry.pulses.count + [-entry.pulses.down] * entry.pulses.count_down
-    return jnp.asarray(train * cycles) * device.potentiation
+    drive = pulse_train(
+        jnp.asarray(train * config.cycles) * device.potentiation, width=entry.pulses.width
+    )
+    result = aj.simulate(device, drive)
+    index = (config.cycles - 1) * len(train) + entry.pulses.count // 2
+    return drive, result, jax.tree.map(lambda leaf: leaf[index], result.state)
 
 
-def identical_pulses(config, entry, device: AbstractDevice) -> dict:
+def pulse_trace(config, run, entry, device: AbstractDevice) -> dict:
     """Conductance after every pulse, without and (where there is any) with chance."""
-    drive = pulse_train(amplitudes(entry, device, config.cycles), width=entry.pulses.width)
-    found = {"g": 1 / aj.simulate(device, drive).read_resistance}
+    drive, result, middle = identical_pulses(config, entry, device)
+    found = {"g": 1 / result.read_resistance}
     if chance(device):
-        random = aj.simulate(device, drive, key=jax.random.key(1))
-        found["random"] = 1 / random.read_resistance
-    middle = aj.simulate(
-        device,
-        pulse_train(amplitudes(entry, device, 1)[: entry.pulses.count // 2],
-                    width=entry.pulses.width),
-    ).final_state  # fmt: skip
+        key = jax.random.fold_in(jax.random.key(run.seed), 2)
+        found["random"] = 1 / aj.simulate(device, drive, key=key).read_resistance
     if "ambient_temperature" in device.PARAMETERS:
-        t = device.ambient_temperature
+        t = device.parameters()["ambient_temperature"]
         # One kelvin either way, for devices whose read is an iteration.
         up, down = (device.replace(ambient_temperature=t + d).read(middle) for d in (1.0, -1.0))
         found["per_kelvin"] = jnp.log(down / up) / 2
     return found
 
 
-def throughput(config, entry, device: AbstractDevice) -> dict:
+def speed_of(config, run, entry, device: AbstractDevice) -> dict:
     """Pulses of many devices side by side, each in a state of its own, a second."""
-    every = pulse_train(amplitudes(entry, device, 1), width=entry.pulses.width)
-    states = aj.simulate(device, every).state
-    key = jax.random.key(0)
+    every, result, _ = identical_pulses(config, entry, device)
+    key = jax.random.fold_in(jax.random.key(run.seed), 3)
     draw = jax.random.randint(key, (entry.lanes,), 0, every.pulses)
-    starts = jax.tree.map(lambda leaf: leaf[draw], states)
+    starts = jax.tree.map(lambda leaf: leaf[draw], result.state)
     pair = jnp.asarray([entry.pulses.up, -entry.pulses.down]) * device.potentiation
-    drive = pulse_train(
-        jnp.tile(pair, -(-config.timed_pulses // 2))[: config.timed_pulses],
-        width=entry.pulses.width,
-    )
-
-    @eqx.filter_jit
-    def all_lanes(states):
-        result = jax.vmap(lambda state: aj.simulate(device, drive, state, throw=False))(states)
-        return result.final_state, result.stats["steps"], result.ok
-
-    jax.block_until_ready(all_lanes(starts))
-    seconds = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        _, steps, ok = jax.block_until_ready(all_lanes(starts))
-        seconds.append(time.perf_counter() - begun)
-    return {"seconds": min(seconds), "steps": steps, "ok": ok}
+    train = jnp.tile(pair, -(-config.timed_pulses // 2))[: config.timed_pulses]
+    found = throughput(device, pulse_train(train, width=entry.pulses.width), starts)
+    return {"seconds": found.seconds, "rate": found.rate, "steps": found.steps, "ok": found.ok}
 
 
 def network(config, run, model, test, tables) -> dict:
@@ -290,19 +265,12 @@ def network(config, run, model, test, tables) -> dict:
     return {**found, "later": later}
 
 
-def chance(device: AbstractDevice) -> list[str]:
-    """What is random about a device."""
-    found = []
-    for name, what in CHANCE.items():
-        theirs, common = getattr(type(device), name, None), getattr(AbstractDevice, name, None)
-        if name == "read_noise" and getattr(device, "single_vacancy_noise", True) is False:
-            continue
-        if theirs is not None and theirs is not common:
-            found.append(what)
-    return found
-
-
 # What is reported.
+
+
+def brief(value: float) -> str:
+    """A number for a legend: 1000 as it is, a million as 1e6."""
+    return f"{value:g}" if value < 1e4 else f"{value:.0e}".replace("e+0", "e")
 
 
 def report_cards(run, zoo, built, traces) -> None:
@@ -342,7 +310,7 @@ def report_loops(run, zoo, loops) -> None:
     for name, found in loops.items():
         i = np.where(found["ok"][:, None], found["i"], np.nan)
         curves[zoo[name].title] = {
-            f"{rate:g} V/s": (v, current)
+            f"{brief(rate)} V/s": (v, current)
             for rate, v, current, ok in zip(found["rates"], found["v"], i, found["ok"], strict=True)
             if ok
         }
@@ -388,7 +356,7 @@ def report_pulses(run, config, zoo, traces) -> None:
     for name, found in traces.items():
         entry, g = zoo[name], found["g"]
         kinds = {"with chance": found["random"]} if "random" in found else {}
-        curves[entry.title] = {**kinds, "without chance": g}
+        curves[entry.title] = {"without chance": g, **kinds}
         first, second = entry.pulses.count, entry.pulses.count + entry.pulses.count_down
         # The last cycle, which does not depend on how fresh the device was.
         cycle = g[(config.cycles - 1) * second :]
@@ -477,12 +445,16 @@ def report_network(run, config, zoo, dataset, digital, results) -> None:
         run.metric(f"min_bits_ideal_{name}", ideal, "by quantisation alone")
         for b, value in zip(config.bits, mean, strict=True):
             run.metric(f"accuracy_bits_{b}_{name}", value)
+        kept = fewest_bits(config.bits, found["later"].mean(1), digital)
+        run.metric(f"min_bits_later_{name}", kept, f"{config.delay:g} s after writing")
         later = found["later"].mean(1)[at]
         run.metric(f"accuracy_bits_{config.delay_bits}_later_{name}", later,
                    f"{config.delay:g} s after writing")  # fmt: skip
-        kinds.setdefault(entry.mechanism, {})[entry.title] = (found["chips"], found["ideal"])
-        rows.append([entry.title, entry.mechanism, needed[name] or "none", ideal or "none",
-                     *(f"{100 * m:.1f}" for m in mean), f"{100 * later:.1f}"])  # fmt: skip
+        kind = entry.mechanism if entry.mechanism in MECHANISMS[:3] else "others"
+        kinds.setdefault(kind, {})[entry.title] = (found["chips"], found["ideal"])
+        count = (value or "none" for value in (needed[name], ideal, kept))
+        rows.append([entry.title, entry.mechanism, *count, *(f"{100 * m:.1f}" for m in mean),
+                     f"{100 * later:.1f}"])  # fmt: skip
     said = ", ".join(
         f"{zoo[name].title} ({zoo[name].mechanism}) {needed[name] or 'more than'}"
         f"{'' if needed[name] else f' {max(config.bits)}'}"
@@ -494,15 +466,15 @@ def report_network(run, config, zoo, dataset, digital, results) -> None:
     )
     run.section(
         "The same network in every device",
-        "Weights in pairs of devices, scaled per channel, levels linear in conductance; each device "
-        "draws a Gaussian write error as wide as that of its table of most levels. Where feedback "
-        "works, all devices are alike to the network: what differs is what the feedback cost, and "
-        "what becomes of the levels afterwards.",
+        "Weights in pairs of devices, scaled per channel, levels linear in conductance; each "
+        "device draws a Gaussian write error as wide as that of its table of most levels. Where "
+        "feedback works, all devices are alike to the network: what differs is what the feedback "
+        "cost, and what becomes of the levels afterwards.",
     )
     run.figure(
         "bits",
         aj.plotting.accuracy_against_bits(
-            config.bits, [(kind, curves) for kind, curves in kinds.items()], digital=digital
+            config.bits, list(kinds.items()), digital=digital, columns=2
         ),
         "Test accuracy by mechanism; bars: standard deviation over chips, dashed: quantisation "
         "alone, grey: digital and one point below it.",
@@ -510,7 +482,7 @@ def report_network(run, config, zoo, dataset, digital, results) -> None:
     run.table(
         "Test accuracy [%]",
         ["device", "mechanism", "bits needed", "by quantisation alone",
-         *(f"{b} b" for b in config.bits), f"{config.delay_bits} b after {config.delay:g} s"],
+         f"after {config.delay:g} s", *(f"{b} b" for b in config.bits), f"{config.delay_bits} b after {config.delay:g} s"],
         rows,
     )  # fmt: skip
 
@@ -521,9 +493,7 @@ def report_speed(run, config, zoo, speed) -> None:
         return
     rows = []
     for name, found in speed.items():
-        lanes = found["ok"].size
-        rate = lanes * config.timed_pulses / float(found["seconds"])
-        steps = found["steps"]
+        lanes, rate, steps = found["ok"].size, float(found["rate"]), found["steps"]
         rows.append([zoo[name].title, lanes, f"{rate:.3g}", f"{steps.mean():.1f}",
                      int(steps.max()), int(np.sum(~found["ok"]))])  # fmt: skip
         run.log(f"throughput {name}: {rate:.3g} device-pulses per second")

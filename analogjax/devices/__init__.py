@@ -8,6 +8,7 @@ from ._parameters import parameter as parameter
 from ._presets import AbstractPresetDevice as AbstractPresetDevice
 from ._programmed import AbstractProgrammedDevice as AbstractProgrammedDevice
 from ._programmed import ProgrammedState as ProgrammedState
+from .chance import chance as chance
 from .config import DeviceConfig as DeviceConfig
 from .config import FilmConfig as FilmConfig
 from .cycle import CycleState as CycleState

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from .style import COLORS, figure, label_panels
+from .style import COLORS, figure, label_panels, panel_grid
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def accuracy_against_bits(
-    bits: Sequence[int], panels: Sequence[tuple[str, Curves]], *, digital: float
+    bits: Sequence[int],
+    panels: Sequence[tuple[str, Curves]],
+    *,
+    digital: float,
+    columns: int | None = None,
 ) -> Any:
     """Return accuracy against bits, one panel per title.
 
@@ -21,9 +25,10 @@ def accuracy_against_bits(
         bits: Bits per device.
         panels: Title, and by label: accuracy (bits, chips) with write error and (bits,) without.
         digital: Accuracy of the digital network.
+        columns: Panels side by side; all if None.
     """
-    fig, axes = figure(1, len(panels), width=4.6, height=3.6, squeeze=False, sharey=True)
-    for axis, (title, curves) in zip(axes[0], panels, strict=True):
+    fig, axes = panel_grid(len(panels), columns, width=4.6, height=3.6, sharey=True)
+    for axis, (title, curves) in zip(axes, panels, strict=True):
         axis.axhspan(100 * digital - 1, 100 * digital, color=COLORS[5], alpha=0.2, lw=0)
         axis.axhline(100 * digital, color=COLORS[5], lw=1.0, label="digital")
         for color, (label, (chips, ideal)) in zip(COLORS, curves.items(), strict=False):
@@ -36,8 +41,11 @@ def accuracy_against_bits(
         axis.set_title(title)
         axis.set_xlabel("bits per device")
         axis.set_xticks(list(bits))
-    axes[0, 0].set_ylabel("test accuracy [%]")
-    axes[0, 0].legend(loc="lower right")
+    axes[0].set_ylabel("test accuracy [%]")
+    # One legend for all, unless panels hold curves of their own.
+    same = len({tuple(curves) for _, curves in panels}) == 1
+    for axis in axes[:1] if same else axes:
+        axis.legend(loc="lower right")
     label_panels(axes)
     return fig
 

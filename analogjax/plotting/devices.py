@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .style import COLORS, figure, label_panels
+from .style import COLORS, label_panels, panel_grid
 
 
 def hysteresis_loops(
     loops: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, columns: int = 3
 ) -> Any:
-    """Return the size of the current against the voltage, one panel per device.
+    """Return the current against the voltage, one panel per device.
+
+    Its size on a logarithmic axis, or itself where the conductance hardly changes.
 
     Args:
         loops: By device and sweep rate (as the legend says it): voltage [V] and current [A].
         columns: Panels side by side.
     """
-    fig, axes = _panels(len(loops), columns)
+    fig, axes = panel_grid(len(loops), columns)
     for axis, (name, rates) in zip(axes, loops.items(), strict=True):
-        top = max(np.nanmax(np.abs(i)) for _, i in rates.values())
+        bottom, top = _range(rates.values())
         for color, (label, (v, i)) in zip(COLORS, rates.items(), strict=False):
-            # A pinched loop passes through zero: five decades are enough to see where.
-            shown = np.where(np.abs(i) > 1e-5 * top, np.abs(i), np.nan)
+            # A pinched loop passes through zero, which a logarithm does not show.
+            shown = np.where(np.abs(i) > bottom, np.abs(i), np.nan) if bottom else 1e6 * i
             axis.plot(v, shown, color=color, lw=1.2, label=label)
-        axis.set_yscale("log")
-        axis.set_ylim(1e-5 * top, 3 * top)
+        if bottom:
+            axis.set_yscale("log")
+            axis.set_ylim(bottom, 3 * top)
+        axis.set_ylabel("|current| [A]" if bottom else "current [uA]")
         axis.set_title(name)
         axis.set_xlabel("voltage [V]")
-        axis.set_ylabel("|current| [A]")
         axis.legend(fontsize=7, handlelength=1.2)
     label_panels(axes)
     return fig
@@ -46,11 +48,14 @@ def switching_times(
         times: By device and direction: voltage [V] and time [s] (infinite: never).
         columns: Panels side by side.
     """
-    fig, axes = _panels(len(times), columns)
+    fig, axes = panel_grid(len(times), columns)
     for axis, (name, directions) in zip(axes, times.items(), strict=True):
         for color, (label, (v, t)) in zip(COLORS, directions.items(), strict=False):
             axis.plot(np.abs(v), np.where(np.isfinite(t), t, np.nan), color=color, label=label)
         axis.set_yscale("log")
+        # Whole decades, also where there is less than one.
+        low, high = np.log10(axis.get_ylim())
+        axis.set_ylim(10 ** np.floor(low), 10 ** np.ceil(high))
         axis.set_title(name)
         axis.set_xlabel("|voltage| [V]")
         axis.set_ylabel("switching time [s]")
@@ -69,10 +74,9 @@ def pulse_responses(
         columns: Panels side by side.
         log: Devices whose conductance has a logarithmic axis.
     """
-    fig, axes = _panels(len(traces), columns)
+    fig, axes = panel_grid(len(traces), columns)
     for axis, (name, kinds) in zip(axes, traces.items(), strict=True):
-        for color, (label, g) in zip(COLORS[::-1] if len(kinds) > 1 else COLORS, kinds.items(),
-                                     strict=False):  # fmt: skip
+        for color, (label, g) in zip(COLORS, kinds.items(), strict=False):
             axis.plot(np.arange(g.size), 1e6 * g, color=color, lw=1.2, label=label)
         if name in log:
             axis.set_yscale("log")
@@ -95,7 +99,7 @@ def level_histograms(
         columns: Panels side by side.
         bins: Bins of a window.
     """
-    fig, axes = _panels(len(levels), columns, height=2.3)
+    fig, axes = panel_grid(len(levels), columns, height=2.3)
     for axis, (name, (target, values)) in zip(axes, levels.items(), strict=True):
         seen = np.ravel(values)[np.isfinite(np.ravel(values))]
         low, high = -0.05, 1.05
@@ -113,11 +117,12 @@ def level_histograms(
     return fig
 
 
-def _panels(count: int, columns: int, height: float = 2.7) -> tuple[Any, np.ndarray]:
-    """A figure of panels in rows, those that are not needed left out."""
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
-    fig, axes = figure(rows, columns, width=3.3, height=height, squeeze=False)
-    for axis in axes.ravel()[count:]:
-        axis.remove()
-    return fig, axes.ravel()[:count]
+def _range(loops: Any) -> tuple[float, float]:
+    """Smallest current away from the pinch (0 if all are alike) and largest one [A]."""
+    v, i = (np.concatenate([np.ravel(loop[k]) for loop in loops]) for k in (0, 1))
+    away = (np.abs(v) > 0.1 * np.abs(v).max()) & (i != 0)
+    conductance = np.abs(i[away] / v[away])
+    if conductance.max() < 4 * conductance.min():
+        return 0.0, 0.0
+    top = float(np.abs(i).max())
+    return max(0.3 * float(np.abs(i[away]).min()), 1e-10 * top), top

@@ -64,6 +64,31 @@ def figure(
         )
 
 
+def panel_grid(
+    count: int,
+    columns: int | None = None,
+    *,
+    width: float = 3.3,
+    height: float = 2.7,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """Return a figure and so many panels in rows, as one array in reading order.
+
+    Args:
+        count: How many panels.
+        columns: Panels side by side; all if None.
+        width: Width of one panel [inch].
+        height: Height of one panel [inch].
+        **options: Passed on to `matplotlib.pyplot.subplots`.
+    """
+    columns = min(columns or count, count)
+    rows = -(-count // columns)
+    fig, axes = figure(rows, columns, width=width, height=height, squeeze=False, **options)
+    for spare in axes.ravel()[count:]:
+        spare.remove()
+    return fig, axes.ravel()[:count]
+
+
 def label_panels(axes: Any) -> None:
     """Put (a), (b), ... in front of the titles of panels, in reading order."""
     import numpy as np

@@ -16,3 +16,5 @@ from .solvers import Heun as Heun
 from .solvers import RungeKutta4 as RungeKutta4
 from .stochastic import EulerMaruyama as EulerMaruyama
 from .switching import switching_time as switching_time
+from .throughput import Throughput as Throughput
+from .throughput import throughput as throughput

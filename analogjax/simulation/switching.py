@@ -9,14 +9,14 @@ import numpy as np
 
 from .._checks import check_whole
 from .._types import Array, Scalar, ScalarLike
-from ..devices import AbstractCompactDevice
+from ..devices import AbstractCompactDevice, AbstractDevice
 
 # Gauss-Legendre on a cell, fifth order.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
 def switching_time(
-    device: AbstractCompactDevice,
+    device: AbstractDevice,
     v: ScalarLike,
     start: ScalarLike,
     end: ScalarLike,

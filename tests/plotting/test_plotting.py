@@ -69,3 +69,39 @@ def test_confusion_is_in_percent_of_the_truth():
     np.testing.assert_array_equal(fig.axes[0].images[0].get_array(), [[75, 25], [0, 0]])
     assert {t.get_text() for t in fig.axes[0].texts} == {"75.0", "25.0"}
     fig.canvas.draw()
+
+
+@plotting.style()
+def test_devices_side_by_side():
+    v = np.array([0.0, 1.0, 0.0, -1.0])
+    loops = {name: {"1 V/s": (v, 1e-3 * v), "9 V/s": (v, 9e-3 * v)} for name in ("A", "B")}
+    # Hardly a loop: shown as it is.
+    loops["C"] = {"1 V/s": (v, 1e-3 * v), "9 V/s": (v, 2e-3 * v)}
+    fig = plotting.hysteresis_loops(loops, columns=2)
+    # Three panels in two rows; where there is no current, a logarithm shows nothing.
+    assert [a.get_title(loc="left") for a in fig.axes] == ["(a) A", "(b) B", "(c) C"]
+    line = fig.axes[0].lines[1]
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), [np.nan, 9e-3, np.nan, 9e-3])
+    line = fig.axes[2].lines[1]
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), 2e3 * v)
+    times = {"A": {"SET": (np.array([-1.0, -0.5]), np.array([1e-6, np.inf]))}}
+    (axis,) = plotting.switching_times(times).axes
+    assert axis.get_yscale() == "log"
+    np.testing.assert_allclose(np.asarray(axis.lines[0].get_xdata()), [1.0, 0.5])
+    g = 1e-6 * np.array([1.0, 2.0, 4.0])
+    (axis,) = plotting.pulse_responses({"A": {"without chance": g}}, log=("A",)).axes
+    np.testing.assert_allclose(np.asarray(axis.lines[0].get_ydata()), [1.0, 2.0, 4.0])
+    target = np.array([0.0, 0.5, 1.0])
+    values = np.array([[0.0, 0.5, 1.0], [0.01, np.nan, 2.0]])
+    (axis,) = plotting.level_histograms({"A": (target, values)}).axes
+    assert axis.get_title(loc="left") == "(a) A (1 beyond)"
+    assert sum(patch.get_height() for patch in axis.patches) == 4
+
+
+def test_accuracy_panels_have_one_legend_if_they_hold_the_same_curves():
+    chips, ideal = np.full((2, 3), 0.9), np.full(2, 0.9)
+    same = [("R", {"a": (chips, ideal)}), ("G", {"a": (chips, ideal)})]
+    other = [("R", {"a": (chips, ideal)}), ("G", {"b": (chips, ideal)})]
+    for panels, legends in ((same, 1), (other, 2)):
+        fig = plotting.accuracy_against_bits([1, 2], panels, digital=0.95, columns=1)
+        assert sum(axis.get_legend() is not None for axis in fig.axes) == legends

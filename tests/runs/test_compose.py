@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 
@@ -9,7 +10,7 @@ import jax
 import pytest
 
 from analogjax import runs
-from analogjax.runs import _library, _setup
+from analogjax.runs import _library, _schema, _setup
 
 
 def test_layers_in_order(project):
@@ -220,3 +221,28 @@ def test_experiment_without_config_is_told(project):
     (project / "configs" / "odd.yaml").write_text("experiment: odd\n")
     with pytest.raises(TypeError, match=r"experiments/odd\.py must define a dataclass `Config`"):
         runs.compose("odd")
+
+
+@dataclasses.dataclass
+class Part:
+    size: int = 1
+    names: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Whole:
+    parts: dict[str, Part] = dataclasses.field(default_factory=dict)
+
+
+def test_a_dictionary_of_dataclasses_is_checked_below_its_keys():
+    node = _schema.structured(Whole, "x.py")
+    for key, value in (("parts.a.names.k", 2), ("parts.a.size", 3), ("parts.b.size", 4)):
+        _schema.assign(node, key, value, "in x.yaml", "x.py")
+    common = _schema.common()
+    common.experiment = "x"
+    typed, _ = _schema.finish(node, common)
+    assert typed.parts == {"a": Part(3, {"k": 2.0}), "b": Part(4)}
+    with pytest.raises(runs.UsageError, match=r"did you mean `parts\.a\.size`\?"):
+        _schema.assign(node, "parts.a.siez", 1, "in x.yaml", "x.py")
+    with pytest.raises(runs.UsageError, match=r"`parts\.a\.size` in x\.yaml must be int"):
+        _schema.assign(node, "parts.a.size", "many", "in x.yaml", "x.py")
