@@ -482,7 +482,8 @@ def report_network(run, config, zoo, dataset, digital, results) -> None:
     run.table(
         "Test accuracy [%]",
         ["device", "mechanism", "bits needed", "by quantisation alone",
-         f"after {config.delay:g} s", *(f"{b} b" for b in config.bits), f"{config.delay_bits} b after {config.delay:g} s"],
+         f"after {config.delay:g} s", *(f"{b} b" for b in config.bits),
+         f"{config.delay_bits} b after {config.delay:g} s"],
         rows,
     )  # fmt: skip
 

@@ -1,0 +1,194 @@
+"""Write `device_zoo.md` from a finished run.
+
+python docs/results/device_zoo.py RUN
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from weight_transfer import HERE, figures, load, origin, table
+
+FIGURES = {
+    "loops": "Current under triangular sweeps at three rates, device by device",
+    "switching": "Switching time against voltage",
+    "pulses": "Conductance after every one of identical pulses",
+    "levels": "Histograms of 32 programmed levels",
+    "bits": "Test accuracy against bits per device, by mechanism",
+}
+
+
+def main(folder: Path) -> None:
+    """Read the folder, copy its figures, write the page."""
+    m, config, environment = load(folder)
+    shown = {name: figures(folder, "device_zoo", {name: text}) for name, text in FIGURES.items()}
+    devices = {n: config["devices"][n] for n in config["names"] or config["devices"]}
+    where = origin("device_zoo", config, environment)
+    parts = [
+        HEAD.format(origin=where, digital=f"{100 * m['accuracy_digital']:.1f}"),
+        *cards(devices, m),
+        LOOPS,
+        *shown["loops"],
+        *shown["switching"],
+        *steepness(devices, m),
+        PULSES,
+        *shown["pulses"],
+        *responses(devices, m),
+        LEVELS,
+        *shown["levels"],
+        *levels(devices, m),
+        NETWORK,
+        *shown["bits"],
+        *bits(devices, m, config),
+        SPEED,
+        *speed(devices, folder),
+        LIMITS,
+    ]
+    (HERE / "device_zoo.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def cards(devices, m) -> list[str]:
+    """What each device is."""
+    from analogjax.devices import DeviceConfig, chance
+
+    rows = []
+    for name, entry in devices.items():
+        built = DeviceConfig(**entry["programming"]["device"]).build()
+        warm = "not in the model"
+        if "ambient_temperature" in built.PARAMETERS:
+            warm = "yes"
+        if f"conductance_per_kelvin_{name}" in m:
+            warm = f"yes; read {100 * m[f'conductance_per_kelvin_{name}']:+.2f} %/K"
+        said = ", ".join(chance(built)) or "no"
+        rows.append([entry["title"], entry["mechanism"], entry["state"], entry["source"],
+                     entry["drive"], warm, said])  # fmt: skip
+    return table(
+        ["device", "mechanism", "state", "source", "drive it was published for", "temperature",
+         "chance in"],
+        rows,
+    )  # fmt: skip
+
+
+def steepness(devices, m) -> list[str]:
+    """Decades per volt."""
+    rows = [
+        [entry["title"], *(f"{-m[f'decades_per_volt_{d}_{name}']:.2g}" for d in ("set", "reset"))]
+        for name, entry in devices.items()
+        if f"decades_per_volt_set_{name}" in m
+    ]
+    return table(["device", "SET [decades/V], mean over its range", "RESET"], rows)
+
+
+def responses(devices, m) -> list[str]:
+    """Identical pulses."""
+    rows = []
+    for name, entry in devices.items():
+        if f"window_ratio_{name}" not in m:
+            continue
+        p = entry["pulses"]
+        rows.append([
+            entry["title"], f"{p['count']} x {p['up']:g} V, {p['count_down']} x {p['down']:g} V",
+            f"{p['width']:g} s", f"{m[f'window_ratio_{name}']:.3g}",
+            f"{m[f'nonlinearity_potentiation_{name}']:.2f} / "
+            f"{m[f'nonlinearity_depression_{name}']:.2f}",
+        ])  # fmt: skip
+    return table(["device", "pulses (sizes)", "width", "G max/min",
+                  "nonlinearity up / down [window]"], rows)  # fmt: skip
+
+
+def levels(devices, m) -> list[str]:
+    """Level tables."""
+    rows = []
+    for name, entry in devices.items():
+        for n in entry["programming"]["levels"]:
+            of = n * entry["programming"]["repeats"]
+            pulses = m.get(f"pulses_mean_{n}_{name}")
+            rows.append([
+                entry["title"], n, f"{m[f'levels_missed_{n}_{name}']} of {of}",
+                f"{m[f'random_error_window_{n}_{name}']:.1e}",
+                "none" if pulses is None else f"{pulses:.2f}",
+            ])  # fmt: skip
+    return table(["device", "levels", "missed", "random error [window]", "pulses a level"], rows)
+
+
+def bits(devices, m, config) -> list[str]:
+    """Bits needed."""
+    b = config["delay_bits"]
+    rows = [
+        [entry["title"], entry["mechanism"],
+         *(m[f"min_bits{kind}_{name}"] or "none" for kind in ("_ideal", "", "_later")),
+         f"{100 * m[f'accuracy_bits_{b}_{name}']:.1f} %",
+         f"{100 * m[f'accuracy_bits_{b}_later_{name}']:.1f} %"]
+        for name, entry in devices.items()
+    ]  # fmt: skip
+    later = f"after {config['delay']:g} s"
+    return table(
+        ["device", "mechanism", "bits by quantisation alone", "bits needed", f"... {later}",
+         f"accuracy at {b} bits", f"... {later}"],
+        rows,
+    )  # fmt: skip
+
+
+def speed(devices, folder) -> list[str]:
+    """Throughput, from the stages (times are no metrics)."""
+    rows = []
+    for name, entry in devices.items():
+        file = folder / "stages" / f"speed_{name}.npz"
+        if file.is_file():
+            with np.load(file) as found:
+                steps = found["steps"]
+                rows.append([entry["title"], steps.size, f"{float(found['rate']):.2g}",
+                             f"{steps.mean():.1f}", steps.max()])  # fmt: skip
+    return table(["device", "lanes", "device-pulses / s", "mean steps of a lane", "most"], rows)
+
+
+HEAD = """# The device zoo
+
+One page for every kind of device of the library: the same sweeps, pulses, write-verify and network. Written by
+`docs/results/device_zoo.py` from {origin}
+
+Three mechanisms are told apart by where conduction changes. In a *filament* the state is a few vacancies in a
+nanometre: fast, of a large ratio, and what lies between on and off is hard to hold, because it forms by chance. At an
+*interface* it is a barrier: smooth and repeatable, of a smaller ratio, and the temperature matters. In the *bulk* the
+whole film changes: even along its window, many levels, at higher voltages and slower. That is what the field expects;
+below is what the models do.
+"""
+
+LOOPS = """## Hysteresis and switching time
+
+The second cycle of triangular sweeps from the fresh device. Where a conductance changes by less than a factor of four the
+current is shown as it is, not its logarithm.
+"""
+
+PULSES = """## Identical pulses
+
+The bend of these curves is what feedback has to overcome.
+"""
+
+LEVELS = """## Levels
+
+Write-verify, one controller for all, at most 20 pulses a level, levels linear in conductance, the standard noise.
+Amplitudes, widths, windows and settings of the feedback (`configs/programming`) are assumed, but for the window of JART
+(100 to 543 uS, Z. Yu et al., arXiv:2403.06746). A level is missed when its pulses run out.
+"""
+
+NETWORK = """## The same network in every device
+
+64-64-10 on the digits; weights in pairs of devices, scaled per channel. Each device draws a Gaussian error as wide as that
+of its table of most levels.
+"""
+
+SPEED = """## Throughput
+
+Ten pulses of alternating sign on devices side by side, each in a state of its own, compiled, on two shared CPU cores (other
+work ran beside it: orders of magnitude, not a benchmark). A batch takes as many time steps as its slowest lane.
+"""
+
+LIMITS = """## What this does not say
+"""
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
