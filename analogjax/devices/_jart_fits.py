@@ -41,7 +41,7 @@ def current_n22(v: Scalar, disc_vacancies: Scalar) -> Scalar:
     # RESET.
     u = jnp.where(v < 0, 0.1, v)
     g = 4.84e-3 * (1 - jnp.exp(-0.1353 * u))
-    h = 5.548 + 6.8648 * u + 51.586 * jnp.exp(-u / 0.36)
+    h = 5.548 + 6.8648 * u + 51.586 * jnp.exp(-0.36 * u)
     positive = g / (1 + h * (n / N_FIT) ** -1.054) ** (1 / 1.0526)
     return jnp.where(v < 0, negative, positive)
 

@@ -116,7 +116,7 @@ class AbstractWindowedDevice(AbstractCompactDevice):
         """
         chosen = self.PRESET_WINDOWS.get(preset or "", "none") if window is None else window
         self.window = check_choice("window", chosen, WINDOWS)
-        super().__init__(preset, **parameters)
+        super().__init__(preset, **parameters)  # pyright: ignore
 
     @property
     @abc.abstractmethod

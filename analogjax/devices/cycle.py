@@ -36,7 +36,7 @@ class CycleToCycle(AbstractDevice):
     At the first write of a new polarity, parameters are drawn around those of the device. Those
     named by `follow` move there with the state, ``p = p_old + (p_new - p_old) progress``, where the
     progress runs from 0 at the change of polarity to 1 at the end of the range (the rule of JART
-    VCM v1b-var: C. Bengel et al., IEEE TCAS-I 67, 4618 (2020), equations 21 to 24); the others jump.
+    VCM v1b-var: C. Bengel et al., IEEE TCAS-I 67, 4618 (2020), equations 21 to 24); others jump.
 
     Nothing is drawn unless `simulate` is given a key: without one this is the device itself. Draw
     the device from its own spread with `sample_devices` first for variation between devices.

@@ -64,6 +64,11 @@ class JartVCM(AbstractCompactDevice):
         },
     }  # fmt: skip
 
+    compliance: Scalar | None
+    """Largest current [A] that the source lets through, either way; None for none."""
+    conduction: str = eqx.field(static=True)
+    single_vacancy_noise: bool = eqx.field(static=True)
+
     ambient_temperature: Scalar = parameter(
         293.0, "K", "ambient temperature", LISTING, low=200.0, high=500.0
     )
@@ -104,11 +109,6 @@ class JartVCM(AbstractCompactDevice):
     )
     read_voltage: Scalar = parameter(0.2, "V", "read voltage", "Z. Yu et al., arXiv:2403.06746")
 
-    compliance: Scalar | None
-    """Largest current [A] that the source lets through, either way; None for none."""
-    conduction: str = eqx.field(static=True)
-    single_vacancy_noise: bool = eqx.field(static=True)
-
     def __init__(
         self,
         preset: str | None = None,
@@ -144,7 +144,7 @@ class JartVCM(AbstractCompactDevice):
         self.conduction = current
         self.compliance = None if compliance is None else jnp.asarray(compliance, float)
         self.single_vacancy_noise = single_vacancy_noise
-        super().__init__(preset, **parameters)
+        super().__init__(preset, **parameters)  # pyright: ignore
 
     def init_state(self, disc_vacancies: ScalarLike | None = None) -> Scalar:
         """Return the state at a vacancy density of the disc [1e26 1/m^3]; `n_init` if None.

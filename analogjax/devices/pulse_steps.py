@@ -72,7 +72,7 @@ class AbstractPulseStepDevice(AbstractCompactDevice):
             ValueError: An unknown preset or name, or a value out of range.
         """
         self.additive = preset in self.ADDITIVE if additive is None else bool(additive)
-        super().__init__(preset, **parameters)
+        super().__init__(preset, **parameters)  # pyright: ignore
 
     def check(self) -> None:
         """Raise unless the two conductances differ in the right order."""

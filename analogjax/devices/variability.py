@@ -68,8 +68,8 @@ class Spread(eqx.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that differ."""
-        return (*self.relative, *self.absolute)
+        """The parameters that differ, in alphabetical order (which a dictionary has under jit)."""
+        return tuple(sorted((*self.relative, *self.absolute)))
 
     def draw(self, name: str, value: Array, *, key: PRNGKeyArray) -> Array:
         """Draw a parameter around nominal values [its unit], one for each."""

@@ -106,7 +106,7 @@ class Yakopcic(AbstractCompactDevice):
         if eta not in (1, -1):
             raise ValueError(f"Argument `eta` must be 1 or -1, but is {eta!r}.")
         self.eta = eta
-        super().__init__(preset, **parameters)
+        super().__init__(preset, **parameters)  # pyright: ignore
 
     def init_state(self, x: ScalarLike | None = None) -> Scalar:
         """Return the state x (`x_0` if None)."""

@@ -182,10 +182,16 @@ def solve(
     guess: CellField,
 ) -> Balance:
     """Return the solution; nan throughout if Newton did not converge."""
-    double = guess.dtype == jnp.float64
+    # The solution lies between the driven voltages. So does the start: far above them every contact
+    # would block, and nothing would fix the level.
+    low = jnp.where(bias.floating, jnp.inf, bias.voltage).min()
+    high = jnp.where(bias.floating, -jnp.inf, bias.voltage).max()
+    guess = jnp.clip(guess, low, high)
     # Convergence is quadratic: after a last step this short nothing is left but round-off, and of
-    # that step what its linear solve has left over.
-    enough = (1e-9 if double else 1e-3) * jnp.min(network.junction.thermal_voltage)
+    # that step what its linear solve has left over. The round-off is that of the voltages.
+    scale = jnp.minimum(jnp.min(network.junction.thermal_voltage), high - low)
+    eps = jnp.finfo(guess.dtype).eps
+    enough = jnp.maximum(4e5 * eps * scale, 400 * eps * jnp.maximum(jnp.abs(low), jnp.abs(high)))
     one = jnp.ones_like(enough)
 
     def evaluate(cells: CellField, electrodes: Terminals, drop: Faces) -> tuple[Balance, Balance]:
@@ -226,11 +232,6 @@ def solve(
         size = jnp.maximum(jnp.abs(step.cells).max(), jnp.abs(step.electrodes).max())
         return now, left, size, n + 1
 
-    # The solution lies between the driven voltages. So does the start: far above them every contact
-    # would block, and nothing would fix the level.
-    low = jnp.where(bias.floating, jnp.inf, bias.voltage).min()
-    high = jnp.where(bias.floating, -jnp.inf, bias.voltage).max()
-    guess = jnp.clip(guess, low, high)
     covered = network.coverage / network.coverage.sum((1, 2), keepdims=True)
     level = (covered * edge_values(guess)[None]).sum((1, 2))
     electrodes = jnp.where(bias.floating, level, bias.voltage)

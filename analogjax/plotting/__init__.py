@@ -5,6 +5,10 @@ from .accuracy import accuracy_against_delay as accuracy_against_delay
 from .accuracy import accuracy_against_error as accuracy_against_error
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
+from .behaviour import accuracy_against_share as accuracy_against_share
+from .behaviour import accuracy_against_voltage as accuracy_against_voltage
+from .behaviour import pulse_traces as pulse_traces
+from .behaviour import ranked_effects as ranked_effects
 from .devices import hysteresis_loops as hysteresis_loops
 from .devices import level_histograms as level_histograms
 from .devices import pulse_responses as pulse_responses

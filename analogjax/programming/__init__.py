@@ -1,5 +1,8 @@
 """Programming: levels by write-verify, reduced models, figures of merit of a pulse response."""
 
+from .behavioural import BEHAVIOURAL as BEHAVIOURAL
+from .behavioural import behavioural_device as behavioural_device
+from .behavioural import fit_to_pulses as fit_to_pulses
 from .config import ControllerConfig as ControllerConfig
 from .config import NoiseConfig as NoiseConfig
 from .config import ProgrammingConfig as ProgrammingConfig
@@ -8,6 +11,8 @@ from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
 from .distil import distil as distil
+from .identical_pulses import IdenticalPulses as IdenticalPulses
+from .identical_pulses import pulse_trace as pulse_trace
 from .indices import closure as closure
 from .indices import nonlinearity as nonlinearity
 from .indices import pearson as pearson

@@ -1,11 +1,11 @@
 """A tabulated flow: pulses of a device with one autonomous state, by looking up instead of solving.
 
 Under a constant voltage such a state runs along one line, and ``theta(y; V) = integral dy / f``
-says when it is where: a pulse adds its width to theta. The line is cut into cells, and for every
-voltage of a grid the logarithm of the time that each cell takes is kept, and that of every block
-of 2, 4, 8, ... cells. A pulse walks over blocks, large ones where it can, and ends inside a cell,
-where the speed is taken to be linear. Nothing is cancelled on the way, so that a step of 1e-9 is as
-good as one through the whole range, and a pulse of no width leaves the state as it is.
+says when it is where: a pulse adds its width to theta. Theta is tabulated at the edges of cells
+along the line for every voltage of a grid, as a multiple of a typical time at that voltage, so that
+it can be interpolated in voltage; a pulse looks for the cell in which its time ends, where the
+speed is taken to be linear. Within a cell nothing is cancelled: a step of 1e-9 is as good as one
+through the whole range, and a pulse of no width leaves the state as it is.
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ class FlowMap(AbstractSolver):
     """Smallest amplitude [V]."""
     v_step: Float[Array, "2"]
     """Distance of tabulated voltages [V]."""
-    log_time: Float[Array, "2*blocks voltages"]
-    """Of every block: first the single cells, then pairs, then fours; in seconds."""
-    log_speed: Float[Array, "2*edges voltages"]
-    """Speed at the edges of the cells, in cells per second."""
+    log_unit: Float[Array, "2 voltages"]
+    """Logarithm of the typical time that a cell takes at a voltage [s]."""
+    time: Float[Array, "edges voltages"]
+    """Theta at the edges of the cells, negative voltages first, in that unit."""
+    log_speed: Float[Array, "starts voltages"]
+    """Speed there, in cells per that unit."""
     parameters: dict[str, Scalar]
     """Of the device that was tabulated."""
     cells: int = eqx.field(static=True)
@@ -65,7 +67,7 @@ class FlowMap(AbstractSolver):
         *,
         negative: tuple[float, float] = (-1.1, -0.2),
         positive: tuple[float, float] = (0.2, 1.5),
-        step: float = 5e-3,
+        step: float = 4e-3,
         cells: int = 2048,
     ) -> FlowMap:
         """Tabulate the flow of a device.
@@ -127,7 +129,7 @@ class FlowMap(AbstractSolver):
         origin, cell = self.origin[side], self.cell[side]
         still = (v == 0) | (width == 0)
         # Voltages: four neighbours, weighted by Lagrange's polynomials.
-        count = self.log_time.shape[1]
+        count = self.time.shape[1]
         x = (jnp.abs(v) - self.v_first[side]) / self.v_step[side]
         inside = (x >= -1e-9) & (x <= count - 1 + 1e-9)
         first = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)) - 1, 0, count - 4).astype(jnp.int32)
@@ -145,48 +147,41 @@ class FlowMap(AbstractSolver):
             row = row + side * (table.shape[0] // 2)
             return weights @ jax.lax.dynamic_slice(table, (row, first), (1, 4))[0]
 
+        last = self.cells - 1
+
+        def cell_at(j):
+            """Theta and speed where a cell starts, the ratio of its speeds, table over linear."""
+            time = look_up(self.time, j)
+            whole = look_up(self.time, j + 1) - time
+            log_start = look_up(self.log_speed, j)
+            log_end = look_up(self.log_speed, jnp.minimum(j + 1, last))
+            # The motion ends with the last cell, of which the table holds the first half.
+            ratio = jnp.where(j == last, 0.0, jnp.exp(log_end - log_start))
+            speed = jnp.exp(log_start)
+            linear = _log_ratio(jnp.where(j == last, -0.5, ratio - 1)) / speed
+            # The table's time over that at a linear speed.
+            return time, speed, ratio, whole / jnp.where(j == last, 0.5 * linear, linear)
+
+        width = width * jnp.exp(-look_up(self.log_unit, 0))
         z = (state - origin) / cell
         inside &= (z >= -1e-6) & (z <= self.cells + 1e-6)
         z = jnp.clip(z, 0.0, self.cells * (1 - 1e-15))
-        j = jnp.clip(jnp.floor(jax.lax.stop_gradient(z)).astype(jnp.int32), 0, self.cells - 1)
-        last = self.cells - 1
-
-        def shape(j):
-            """Speed at the start of a cell, the ratio of its two ends, and its whole time."""
-            log_start = look_up(self.log_speed, j)
-            log_end = look_up(self.log_speed, jnp.minimum(j + 1, last))
-            ratio = jnp.where(j == last, 0.0, jnp.exp(log_end - log_start))
-            return jnp.exp(log_start), ratio, jnp.exp(look_up(self.log_time, j))
-
-        def scale(j, speed, ratio, whole):
-            # The table's time of a cell (of the first half of the last one) over that at a linear
-            # speed.
-            linear = _log_ratio(jnp.where(j == last, -0.5, ratio - 1)) / speed
-            return whole / jnp.where(j == last, 0.5 * linear, linear)
-
-        speed, ratio, whole = shape(j)
-        factor = scale(j, speed, ratio, whole)
-        u = z - j
-        left = width + factor * u * _log_ratio((ratio - 1) * u) / speed
-        start, waited = j, left
-        levels = int(np.log2(self.cells))
-        offset = 2 * self.cells
-        # Up: single steps to where a larger block begins. Down: the largest blocks that fit.
-        climb = [(level, True) for level in range(levels)]
-        descent = [(level, False) for level in reversed(range(levels))]
-        for level, rising in (*climb, *descent):
-            size = 1 << level
-            fits = (j & size) != 0 if rising else (j & (size - 1)) == 0
-            block = offset - (offset >> level) + (j >> level)
-            time = jnp.exp(look_up(self.log_time, block))
-            take = fits & (j + size <= last) & (left >= time)
-            left = jnp.where(take, left - time, left)
-            j = jnp.where(take, j + size, j)
-        same = j == start
-        new = shape(j)
-        factor = jnp.where(same, factor, scale(j, *new))
-        speed, ratio = (jnp.where(same, a, b) for a, b in ((speed, new[0]), (ratio, new[1])))
-        left = jnp.where(same, waited, left)
+        begin = jnp.clip(jnp.floor(jax.lax.stop_gradient(z)).astype(jnp.int32), 0, last)
+        before, speed, ratio, factor = here = cell_at(begin)
+        u = z - begin
+        # Since the state entered its cell, to the end of the pulse.
+        since = width + factor * u * _log_ratio((ratio - 1) * u) / speed
+        end, j = before + since, jnp.zeros_like(begin)
+        for size in (1 << level for level in reversed(range(int(np.log2(self.cells))))):
+            time = look_up(self.time, j + size)
+            j = jnp.where(jax.lax.stop_gradient(time <= end), j + size, j)
+        # Round-off must not take a pulse backwards.
+        j = jnp.maximum(j, begin)
+        same = j == begin
+        before, speed, ratio, factor = (
+            jnp.where(same, a, b) for a, b in zip(here, cell_at(j), strict=True)
+        )
+        left = jnp.where(same, since, jnp.maximum(end - before, 0.0))
         grown = speed * left / factor
         u = grown * _expm1_ratio((ratio - 1) * grown)
         after = origin + cell * (j + jnp.minimum(u, 1.0))
@@ -226,14 +221,17 @@ def _tabulate(device, low, high, ranges, step, cells) -> FlowMap:
             share = jnp.where(edges == cells - 1, 0.5, 1.0)[:, None]
             points = edges[:, None] + share * jnp.asarray([0.0, *_NODES])[None]
             speeds = jax.vmap(speed)(points.ravel()).reshape(points.shape)
-            blocks = [(share / speeds[:, 1:]) @ jnp.asarray(_WEIGHTS)]
-            while blocks[-1].size > 1:
-                blocks.append(blocks[-1].reshape(-1, 2).sum(1))
-            return jnp.log(jnp.concatenate(blocks)), jnp.log(speeds[:, 0])
+            times = (share / speeds[:, 1:]) @ jnp.asarray(_WEIGHTS)
+            log_unit = jnp.log(times).mean()
+            # A line may begin at a point of rest.
+            log_speed = jnp.log(jnp.maximum(speeds[:, 0], 1e-300)) + log_unit
+            theta = jnp.cumsum(times * jnp.exp(-log_unit))
+            return log_unit, jnp.concatenate([jnp.zeros(1), theta]), log_speed
 
-        log_time, log_speed = jax.lax.map(column, amplitudes, batch_size=4)
+        log_unit, theta, log_speed = jax.lax.map(column, amplitudes, batch_size=4)
         v_step = amplitudes[1] - amplitudes[0]
-        rows.append((origin, cell, amplitudes[0], v_step, log_time.T, log_speed.T))
-    scalars = [jnp.stack(pair) for pair in list(zip(*rows, strict=True))[:4]]
-    tables = [jnp.concatenate(pair) for pair in list(zip(*rows, strict=True))[4:]]
-    return FlowMap(*scalars, *tables, device.parameters(), cells)
+        rows.append((origin, cell, amplitudes[0], v_step, log_unit, theta.T, log_speed.T))
+    sides = list(zip(*rows, strict=True))
+    scalars = [jnp.stack(pair) for pair in sides[:5]]
+    tables = [jnp.concatenate(pair) for pair in sides[5:]]
+    return FlowMap(*scalars, *tables, device.parameters(), cells)  # pyright: ignore

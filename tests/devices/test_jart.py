@@ -99,8 +99,15 @@ def test_current_against_published_fits_of_the_original(device, current, median)
     v, n = (a.ravel() for a in np.meshgrid(v, DENSITIES))
     exact = np.asarray(currents(device, v, n))
     fitted = np.asarray(currents(JartVCM(current=current), v, n))
-    # The grid behind the quoted median is not stated: a quarter more is allowed for that.
-    assert np.median(np.abs(fitted / exact - 1)) <= 1.25 * median
+    error = np.abs(fitted / exact - 1)
+    # The voltages and densities behind the quoted median are not stated: a quarter more for that.
+    assert np.median(error) <= 1.25 * median
+    # Its quoted bounds: 6.3 % from N = 0.06 on, 3.3 % of these up to -0.3 V; poor below.
+    if current == "n22":
+        filled = n >= 0.06
+        assert error[filled].max() < 0.063
+        assert error[filled & (v <= -0.3)].max() < 0.034
+        assert error.max() == pytest.approx(0.46, abs=0.01)
 
 
 def test_the_second_fit_knows_radius_and_disc_length(device):
@@ -185,13 +192,16 @@ def test_current_of_unusual_cells_is_the_first_root():
     np.testing.assert_allclose(np.asarray(currents(other, v, n)), wanted, rtol=1e-9)
 
 
-def test_current_passes_zero_with_one_slope(device):
-    v = np.array([-1e-7, 0.0, 1e-7, 2e-7])
-    i = np.asarray(currents(device, v, np.full(4, 20.0)))
-    assert i[1] == 0
-    np.testing.assert_allclose(i[3] / i[2], 2.0, rtol=1e-12)
-    # The junction's two laws have slopes of their own; they differ by some per cent.
-    assert i[0] / i[2] == pytest.approx(-1.0, abs=0.1)
+def test_current_passes_zero(device):
+    v = np.array([-2e-7, -1e-7, 0.0, 1e-7, 2e-7, 1e-4, 2e-4])
+    i = np.asarray(currents(device, v, np.full(7, 20.0)))
+    assert i[2] == 0
+    assert np.all(np.diff(i) > 0)
+    # Below the smallest voltage that is solved, proportional to the voltage.
+    np.testing.assert_allclose([i[4] / i[3], i[0] / i[1]], 2.0, rtol=1e-12)
+    # The thermionic branch is ohmic there (the tunnelling branch is not: sqrt of the voltage).
+    assert i[6] / i[5] == pytest.approx(2.0, rel=1e-4)
+    assert i[5] / 1e-4 == pytest.approx(i[3] / 1e-7, rel=1e-4)
 
 
 @pytest.mark.parametrize("current", ["exact", "n22", "tud"])
@@ -277,8 +287,6 @@ def test_the_older_set_switches_where_it_should():
 def test_identical_pulses_are_one_long_pulse(device, v, n):
     start = device.init_state(n)
     whole = 17.0e-3 if v < 0 else 70e-3
-    many = pulsed(device, aj.stimuli.pulse_train([v] * 10, width=whole / 10, gap=1e-3), start)
-    one = pulsed(device, aj.stimuli.pulse_train([v], width=whole), start)
     # The solver's tolerance of 1e-6, where a runaway magnifies it a hundredfold: tighter steps.
     fine = Rosenbrock(1e-10, 1e-10)
     many, one = (
@@ -367,15 +375,28 @@ def test_switching_time_derivatives_by_every_parameter(device, v, start, stop):
     np.testing.assert_allclose(exact, central, rtol=1e-5, atol=1e-6 * np.abs(central).max())
 
 
-@pytest.mark.parametrize(("v", "width", "n"), [(-0.6, 16e-3, 0.008), (0.9, 60e-3, 20.0)])
-def test_final_state_derivatives_by_every_parameter(device, v, width, n):
-    names = [*PARAMETERS, "n_min", "n_max"]
+LEADING = ["radius", "disc_length", "barrier_height", "activation_energy"]
+
+
+@pytest.mark.parametrize(
+    ("v", "width", "n", "names"),
+    [
+        (-0.6, None, 0.02, LEADING),
+        pytest.param(-0.6, 16e-3, 0.008, [*PARAMETERS, "n_min", "n_max"], marks=pytest.mark.slow),
+        pytest.param(0.9, 60e-3, 20.0, [*PARAMETERS, "n_min", "n_max"], marks=pytest.mark.slow),
+    ],
+)
+def test_final_state_derivatives(device, v, width, n, names):
+    if width is None:
+        # A little on the way to the runaway: near it, a difference needs far smaller steps.
+        width = float(switching_time(device, v, n, 1.05 * n))
     drive = aj.stimuli.pulse_train([v], width=width)
-    fine = Rosenbrock(1e-9, 1e-9)
+    # The little way in steps so fine that their error, over a difference of 1e-5, does not show.
+    fine = Rosenbrock(1e-11, 1e-11) if names is LEADING else Rosenbrock(1e-9, 1e-9)
 
     def final(d):
         return aj.simulate(
-            d, drive, jnp.log(n * 1.001 if n < 1 else n * 0.999), solver=fine,
+            d, drive, jnp.log(n * (1.001 if n < 1 else 0.999)), solver=fine,
             adjoint=ForwardMode(), throw=False,
         ).final_state  # fmt: skip
 
@@ -385,6 +406,7 @@ def test_final_state_derivatives_by_every_parameter(device, v, width, n):
     np.testing.assert_allclose(exact, central, rtol=1e-5, atol=1e-5 * np.abs(central).max())
 
 
+@pytest.mark.slow
 def test_reverse_mode_is_forward_mode(device):
     drive = aj.stimuli.pulse_train([-0.45, 0.85], width=1e-3)
 
@@ -410,15 +432,18 @@ def test_one_vacancy_is_what_the_geometry_says(device):
 def test_read_noise_shrinks_with_the_number_of_vacancies():
     noisy = JartVCM(single_vacancy_noise=True)
 
+    @jax.jit
+    def noise(state, keys):
+        r = noisy.read(state)
+        return jnp.std(r / jax.vmap(lambda key: noisy.read_noise(r, state, key=key))(keys))
+
     def spread(n):
         state = jnp.log(n)
         keys = jax.random.split(jax.random.key(0), 64)
-        r = noisy.read(state)
-        reads = jax.vmap(lambda key: noisy.read_noise(r, state, key=key))(keys)
-        return float(jnp.std(r / reads))
+        return float(noise(state, keys))
 
     one = 3.930e-3  # dN of one vacancy in 1e26 1/m^3, from the reference
-    slope = jax.grad(lambda y: -jnp.log(noisy.read(y)))
+    slope = jax.jit(jax.grad(lambda y: -jnp.log(noisy.read(y))))
     for n in (0.06, 2.0):
         # Two equal levels one vacancy apart: half of dN is the standard deviation.
         expected = 0.5 * one / n * float(slope(jnp.log(n)))

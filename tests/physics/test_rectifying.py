@@ -62,7 +62,8 @@ def density(u, barrier, donors, ideality, image_force):
         field = np.sqrt(2 * Q * donors * bending / (17.0 * EPS0))
         left = barrier - np.sqrt(Q * field / (4 * np.pi * 5.5 * EPS0))
         barrier = kt / 4 * np.logaddexp(0, 4 * left / kt)
-    return 6.01e5 * 300.0**2 * np.exp(-barrier / kt) * np.expm1(u / (ideality * kt))
+    # Cut off where brentq only looks for a sign.
+    return 6.01e5 * 300.0**2 * np.exp(-barrier / kt) * np.expm1(min(u / (ideality * kt), 300))
 
 
 @pytest.mark.parametrize("voltage", [5.0, -5.0, 0.1, 1e-3])
@@ -82,19 +83,27 @@ def test_film_between_two_contacts_is_a_scalar_root(barrier, voltage):
             return current(u, 0) + current(u + current(u, 0) * resistance - voltage, -1)
 
         drop = brentq(mismatch, *sorted([0.0, voltage]), xtol=1e-300, rtol=1e-15)
-        # The root's own round-off: a drop of up to 5 V over kT.
-        np.testing.assert_allclose(into, current(drop, 0), rtol=1e-11)
-        np.testing.assert_allclose(out, -into, rtol=1e-10)
+        expected = current(drop, 0)
+        # The contact that limits has the larger drop and is exact to round-off; the other sees the
+        # round-off of the film's potential, 1e-15 V, over a drop of as little as 1e-6 V.
+        limits = abs(voltage - drop - expected * resistance) > abs(drop)
+        tight, loose = (-out, into) if limits else (into, -out)
+        np.testing.assert_allclose(tight, expected, rtol=1e-11)
+        np.testing.assert_allclose(loose, expected, rtol=1e-8)
 
 
 def test_high_emission_is_an_ohmic_contact():
     rng = np.random.default_rng(0)
     sheet = jnp.asarray(1e-5 * rng.uniform(0.3, 3, (N, N)))
-    bias = Bias(jnp.array([1.0, NAN, 0.0, NAN]))
-    preconditioner = CosinePreconditioner(CORNERS)
-    net = network(CORNERS, sheet, 1e25 + 0 * sheet, jnp.asarray(0.0), richardson=1e18)
-    found = net.conduct(bias, preconditioner)
-    expected = net.film.conduct(bias, preconditioner)
+
+    @jax.jit
+    def both(sheet):
+        bias = Bias(jnp.array([1.0, NAN, 0.0, NAN]))
+        preconditioner = CosinePreconditioner(CORNERS)
+        net = network(CORNERS, sheet, 1e25 + 0 * sheet, jnp.asarray(0.0), richardson=1e18)
+        return net.conduct(bias, preconditioner), net.film.conduct(bias, preconditioner)
+
+    found, expected = both(sheet)
     # A face's current of 1e-6 A in kT over that emission: 1e-6 * 0.026 / (1e-13 * 9e22 / 2) V.
     for name in ("potential", "currents", "voltages"):
         np.testing.assert_allclose(
@@ -151,38 +160,48 @@ def test_derivatives_by_cells_and_voltages_in_both_modes():
     direction = jnp.asarray(rng.uniform(-1, 1, (N, N)))
     weights = jnp.array([0.3, 0.0, -1.0, 0.5])
 
+    along = jnp.array([0.4, -0.7, 0.2, 1.0])
+
     def observable(x):
         moved = decades + x[0] * direction
-        voltages = jnp.array([3.0, NAN, 0.0, 1.0]) + x[1]
+        voltages = (jnp.array([3.0, 0.0, 0.0, 1.0]) + x[1]) * (1 + x[3])
+        voltages = jnp.where(jnp.array([False, True, False, False]), jnp.nan, voltages)
         net = network(CORNERS, 1e-5 * jnp.exp(moved), 1e26 * jnp.exp(moved), 0.4 + x[2])
-        bias = Bias(voltages * (1 + x[3]))
-        found = net.conduct(bias, CosinePreconditioner(CORNERS))
+        found = net.conduct(Bias(voltages), CosinePreconditioner(CORNERS))
         return 1e5 * (weights @ found.currents) + found.potential[3, 4] + found.voltages[1]
 
-    observable = jax.jit(observable)
+    @jax.jit
+    def both(x):
+        value, reverse = jax.value_and_grad(observable)(x)
+        return value, reverse, jax.jvp(observable, (x,), (along,))[1]
+
     zero = jnp.zeros(4)
-    forward = jax.jacfwd(observable)(zero)
-    np.testing.assert_allclose(jax.grad(observable)(zero), forward, rtol=1e-9)
+    _, reverse, forward = both(zero)
+    np.testing.assert_allclose(reverse @ along, forward, rtol=1e-9)
     step = 1e-4
-    for k, slope in enumerate(forward):
-        at = [observable(zero.at[k].set(m * step)) for m in (-2, -1, 1, 2)]
+    for k, slope in enumerate(reverse):
+        at = [both(zero.at[k].set(m * step))[0] for m in (-2, -1, 1, 2)]
         # Of fourth order: (h / kT)^4 is 2e-10.
         difference = (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * step)
         np.testing.assert_allclose(difference, slope, rtol=1e-7)
 
 
-def test_second_derivative():
-    sheet = jnp.full((N, N), 1e-5)
+def test_second_derivative_and_eager():
+    coverage = side_electrodes(4)
+    sheet = jnp.full((4, 4), 1e-5)
+
+    def current(barrier):
+        net = network(coverage, sheet, 1e31 * sheet, barrier)
+        bias = Bias(jnp.array([1.0, 0.0]))
+        return 1e5 * net.conduct(bias, CosinePreconditioner(coverage)).currents[0]
 
     @jax.jit
-    def current(barrier):
-        net = network(CORNERS, sheet, 1e19 * sheet * 1e12, barrier)
-        bias = Bias(jnp.array([1.0, NAN, 0.0, NAN]))
-        return 1e5 * net.conduct(bias, CosinePreconditioner(CORNERS)).currents[0]
+    def derivatives(barrier):
+        slope, second = jax.jvp(jax.grad(current), (barrier,), (jnp.ones_like(barrier),))
+        return slope, second
 
-    slope = jax.jit(jax.grad(current))
-    at = jnp.asarray(0.35)
-    step = 1e-4
-    difference = (slope(at + step) - slope(at - step)) / (2 * step)
+    at, step = jnp.asarray(0.35), 1e-4
+    difference = (derivatives(at + step)[0] - derivatives(at - step)[0]) / (2 * step)
     # Of second order: (h / kT)^2 = 1.5e-5.
-    np.testing.assert_allclose(jax.jacfwd(jax.grad(current))(at), difference, rtol=1e-4)
+    np.testing.assert_allclose(derivatives(at)[1], difference, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(current)(at), current(at), rtol=1e-12)

@@ -50,7 +50,7 @@ def filament():
     device = JartVCM()
     flow = FlowMap.tabulate(
         device, jnp.log(device.n_min), jnp.log(device.n_max),
-        negative=(-0.65, -0.4), positive=(0.7, 0.95), step=6e-3,
+        negative=(-0.65, -0.4), positive=(0.7, 0.95),
     )  # fmt: skip
     return device, flow, jax.jit(jax.vmap(flow.move))
 

@@ -1,0 +1,815 @@
+"""Accuracy against write voltage: a physical device beside models fitted to the same pulses.
+
+A trained network is written open loop into filaments (JART VCM v1b) with identical pulses, and into
+behavioural models that were fitted to the same pulse traces. All meet their targets at the voltage
+they were planned for; what another voltage or a spread of devices does, each says for itself. The
+gradient of the loss, through network, read-out and device, says what to improve first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from flax import nnx
+
+import analogjax as aj
+from analogjax._checks import check_choice, check_whole
+from analogjax.crossbar import (
+    WeightMapping,
+    fractions_to_weights,
+    layer_key,
+    weight_scale,
+    weights_to_levels,
+)
+from analogjax.data import DataConfig, Split, to_float
+from analogjax.devices import JartVCM
+from analogjax.networks import NetworkConfig
+from analogjax.programming import (
+    BEHAVIOURAL,
+    IdenticalPulses,
+    behavioural_device,
+    fit_to_pulses,
+    pulse_trace,
+)
+from analogjax.runs import RunFolder
+from analogjax.training import TrainingConfig
+
+AXES = ("set", "reset")
+
+PUBLISHED = "Gaussian spread in a public netlist generator for JART VCM v1b-var (listing read)"
+QUANTITIES: dict[str, tuple[str, float, str]] = {
+    "v_set": ("voltage", 0.01, "assumed"),
+    "v_reset": ("voltage", 0.01, "assumed"),
+    "width": ("voltage", 0.01, "assumed"),
+    "barrier_height": ("material", 0.01, "assumed"),
+    "fermi_offset": ("material", 0.01, "assumed"),
+    "activation_energy": ("material", 0.01, "assumed"),
+    "attempt_frequency": ("material", 0.01, "assumed"),
+    "hop_distance": ("material", 0.01, "assumed"),
+    "electron_mobility": ("material", 0.01, "assumed"),
+    "permittivity": ("material", 0.01, "assumed"),
+    "barrier_permittivity": ("material", 0.01, "assumed"),
+    "n_min": ("material", 0.25, PUBLISHED),
+    "n_max": ("material", 0.05, PUBLISHED),
+    "n_plug": ("material", 0.01, "assumed"),
+    "radius": ("structure", 5 / 45, PUBLISHED),
+    "disc_length": ("structure", 0.1, PUBLISHED),
+    "cell_length": ("structure", 0.01, "assumed"),
+    "thermal_resistance": ("structure", 0.01, "assumed"),
+    "oxide_resistance": ("structure", 0.01, "assumed"),
+    "line_resistance": ("structure", 0.01, "assumed"),
+}
+"""Group, relative standard deviation from device to device, and where that comes from."""
+SPREAD = {name: sigma for name, (_, sigma, source) in QUANTITIES.items() if source == PUBLISHED}
+"""What is published to differ between devices."""
+BALANCED = 32
+"""Rows of the Hadamard matrix that balances the draws."""
+
+
+@dataclass
+class Config:
+    """Network, pulses, and how much differs."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    pulses: IdenticalPulses = field(default_factory=IdenticalPulses)
+    models: list[str] = field(default_factory=lambda: list(BEHAVIOURAL))
+    offsets: list[float] = field(
+        default_factory=lambda: [
+            -0.06, -0.03, -0.02, -0.01, -0.005, -0.002, -0.001, -0.0005, -0.0002, 0.0,
+            0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.06,
+        ]
+    )  # fmt: skip
+    """Added to the size of the nominal voltage [V]."""
+    fit_offset: float = 0.03
+    """Models fitted at three voltages see the nominal one and this much less and more [V]."""
+    spread: float = 0.01
+    """Share of the published spread from device to device in the curves with spread."""
+    shares: list[float] = field(default_factory=lambda: [0.01, 0.03, 0.1, 0.3, 1.0])
+    """Shares of it for the accuracy at nominal voltage."""
+    kinds: int = 512
+    """Devices drawn, a multiple of 32; every device of a chip is one of them."""
+    chips: int = 3
+    images: int | None = None
+    """Test images used; null for all."""
+    equal_spread: float = 5e-4
+    """Relative spread of every quantity alike for the ranking."""
+    loss_images: int = 2000
+    """Validation images of the loss whose gradient is taken."""
+    points: int = 1001
+    """Points of the integral over the state; two fifths of them for drawn devices."""
+
+    fit_steps: int = 400
+    """Most steps of a fit."""
+
+    def __post_init__(self) -> None:
+        """Check what nothing else checks."""
+        for name in ("kinds", "chips", "loss_images", "fit_steps"):
+            check_whole(name, getattr(self, name))
+        for model in self.models:
+            check_choice("models", model, BEHAVIOURAL)
+        if self.kinds % BALANCED:
+            raise ValueError(
+                f"Argument `kinds` must be a multiple of {BALANCED}, but is {self.kinds}."
+            )
+        if 0.0 not in self.offsets or sorted(self.offsets) != list(self.offsets):
+            raise ValueError(f"Argument `offsets` must rise and hold 0, but is {self.offsets}.")
+
+
+# Filaments that differ.
+
+
+def changed(relative) -> JartVCM:
+    """Return the nominal filament with parameters larger by these relative amounts."""
+    device = JartVCM()
+    return device.replace(
+        **{n: (1 + x) * getattr(device, n) for n, x in relative.items() if hasattr(device, n)}
+    )
+
+
+def conditions(config, relative, offset=0.0) -> tuple[Any, Any, Any]:
+    """Return start [S], voltage [V] and width [s] of a SET and of a RESET, (2, ...) each."""
+    zero = jnp.zeros_like(jax.tree.leaves(relative)[0])
+    of = {name: 1 + relative.get(name, zero) for name in ("v_set", "v_reset", "width")}
+    volts = jnp.stack([config.pulses.volts(axis, offset) * of[f"v_{axis}"] for axis in AXES])
+    start = jnp.stack([config.pulses.start(axis) + zero for axis in AXES])
+    return start, volts, jnp.stack([config.pulses.width * of["width"]] * 2)
+
+
+def kinds(config, plans, relative, offset=0.0) -> Any:
+    """Return the fraction of the window that every level becomes, (2, kinds, levels).
+
+    Of SET and RESET writes by the planned pulses, for each kind of filament: quantities larger by
+    these relative amounts, an axis of kinds each.
+    """
+
+    def one(inputs):
+        pulses, relative, start, v, width = inputs
+        points = config.points // 5 * 2 + 1
+        n, g = pulse_trace(changed(relative), start, v, width, points=points)
+        return config.pulses.fraction(jnp.interp(pulses, n, g))
+
+    count = len(jax.tree.leaves(relative)[0])
+    pulses = jnp.stack(
+        [jnp.broadcast_to(plans[axis], (count, 2**config.pulses.bits)) for axis in AXES]
+    )
+    twice = jax.tree.map(lambda x: jnp.stack([x, x]), relative)
+    every = (pulses, twice, *conditions(config, relative, offset))
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), every)
+    # In blocks: all at once would need more memory, one at a time more time.
+    table = jax.lax.map(jax.checkpoint(one), flat, batch_size=64)
+    return table.reshape(2, count, -1)
+
+
+def draws(config, seed, names) -> dict[str, Any]:
+    """Return what each kind of device draws for each quantity: balanced normal numbers.
+
+    Sizes are the quantiles of a normal distribution, shuffled for each quantity; signs come from
+    the columns of a Hadamard matrix, so that no quantity leans the way of another by chance: it
+    would take that one's place in the ranking.
+    """
+    signs = np.ones((1, 1))
+    while len(signs) < BALANCED:
+        signs = np.kron(signs, [[1, 1], [1, -1]])
+    repeats = config.kinds // BALANCED
+    size = jax.scipy.special.ndtri(0.5 + (jnp.arange(repeats) + 0.5) / (2 * repeats))
+    size = size / jnp.sqrt(jnp.mean(size**2))
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 3), len(QUANTITIES))
+    return {
+        name: (jax.random.permutation(key, size)[:, None] * signs[:, 1 + column]).reshape(-1)
+        for column, (name, key) in enumerate(zip(QUANTITIES, keys, strict=True))
+        if name in names
+    }
+
+
+# From levels to answers of the network.
+
+
+class Network(NamedTuple):
+    """A trained network taken apart, with a level for each device of its kernels."""
+
+    graph: Any
+    kernels: list[tuple[Any, Any]]
+    rest: Any
+    levels: list[Any]
+    scales: list[Any]
+
+
+MAPPING = WeightMapping(scheme="differential", per="channel", clip="least_squares", space="G")
+"""As in the experiment `weight_transfer`: pairs of devices, a full scale per output channel."""
+
+
+def take_apart(config, model, dtype=jnp.float32) -> Network:
+    """Assign levels to the kernels of a trained network."""
+    model = nnx.clone(model)
+    model.eval()
+    for _, layer in nnx.iter_graph(model):
+        if isinstance(layer, nnx.Linear):
+            layer.dtype = dtype
+    graph, kernels, rest = nnx.split(model, lambda path, _: path[-1] == "kernel", ...)
+    flat = list(nnx.to_flat_state(kernels))
+    options = dict(
+        n_levels=2**config.pulses.bits,
+        ratio=jnp.float32(config.pulses.g_max / config.pulses.g_min),
+        mapping=MAPPING,
+    )
+    weights = [kernel.get_value() for _, kernel in flat]
+    scales = [weight_scale(w, **options) for w in weights]
+    levels = [weights_to_levels(w, s, **options) for w, s in zip(weights, scales, strict=True)]
+    return Network(graph, flat, rest, levels, [s.astype(dtype) for s in scales])
+
+
+def answers(network, table, key, x) -> Any:
+    """Return logits of a chip whose devices are kinds drawn at random, rows of a table."""
+    state = []
+    for (path, kernel), levels, scale in zip(
+        network.kernels, network.levels, network.scales, strict=True
+    ):
+        own = layer_key(key, "/".join(map(str, path[:-1])))
+        kind = jax.random.randint(own, levels.shape, 0, table.shape[0], jnp.int32)
+        # The border: devices are double precision, networks single.
+        held = table.astype(scale.dtype)[kind, levels]
+        state.append((path, kernel.replace(fractions_to_weights(held, scale, mapping=MAPPING))))
+    return nnx.merge(network.graph, nnx.from_flat_state(state), network.rest)(to_float(x))
+
+
+def cross_entropy(network, table, key, split) -> Any:
+    """Return the mean loss [nat] of a chip."""
+    logits = jax.nn.log_softmax(answers(network, table, key, split.x))
+    return -jnp.mean(jnp.take_along_axis(logits, split.y[:, None], axis=1).astype(float))
+
+
+class Reader:
+    """Test accuracy of chips, compiled once."""
+
+    def __init__(self, network, test, seed, chips):
+        x, y = jnp.asarray(test.x), jnp.asarray(test.y)
+        self.keys = [jax.random.fold_in(jax.random.key(seed), chip) for chip in range(chips)]
+
+        @jax.jit
+        def right(table, key):
+            return jnp.mean(jnp.argmax(answers(network, table, key, x), axis=1) == y)
+
+        self.right = right
+
+    def chips(self, table) -> list[float]:
+        """Return the accuracy of every chip; of one where all devices are alike."""
+        keys = self.keys if table.shape[0] > 1 else self.keys[:1]
+        return [float(self.right(jnp.asarray(table), key)) for key in keys]
+
+
+# What is computed.
+
+
+def run(config: Config, run: RunFolder) -> None:
+    """Train, plan, fit, write at every voltage, differentiate, report."""
+    dataset = config.data.load()
+    aj.training.check_data(dataset, config.training)
+    test = Split(dataset.test.x[: config.images], dataset.test.y[: config.images])
+    model = aj.training.train_cached(
+        config.network, dataset, config.training, seed=run.seed,
+        checkpoints=run.path / "checkpoints", progress=run.progress, log=run.log,
+    ).model  # fmt: skip
+    digital = float(run.stage("digital", lambda: {"a": aj.training.accuracy(model, test)})["a"])
+    network = take_apart(config, model)
+    reader = Reader(network, test, run.seed, config.chips)
+    plans = run.stage("plans", lambda: {axis: planned(config, JartVCM(), axis) for axis in AXES})
+    spreads = run.stage("spread", lambda: filament_spread(config, run, plans))
+    fits = {
+        name: run.stage(f"fit_{name}", lambda n=name: fitted(config, n)) for name in config.models
+    }
+    curves = {
+        name: run.stage(
+            f"accuracy_{name}",
+            lambda n=name: against_voltage(config, run, reader, n, plans, spreads, fits.get(n)),
+        )
+        for name in ("physics", *config.models)
+    }
+    carried = run.stage("carried", lambda: carried_out(config, reader, fits))
+    shares = run.stage("shares", lambda: against_spread(config, run, reader, plans))
+    x, y = dataset.validation
+    split = Split(jnp.asarray(x[: config.loss_images]), jnp.asarray(y[: config.loss_images]))
+    slopes = run.stage("slopes", lambda: gradients(config, run, network, split, plans))
+    double = take_apart(config, model, float)
+    checks = run.stage("checks", lambda: confirmed(config, run, double, split, plans, slopes))
+
+    report_fits(run, config, plans, fits)
+    report_voltage(run, config, digital, curves, carried)
+    report_spread(run, config, shares)
+    report_effects(run, config, slopes, checks)
+    summarise(run, config, dataset, digital, curves, slopes)
+
+
+_compiled = eqx.filter_jit(pulse_trace)
+
+
+def traced(config, device, axis, offset=0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the trace of a device as NumPy arrays; one compilation for all voltages."""
+    points = config.points
+    if isinstance(device, aj.devices.AbstractPulseStepDevice):
+        # One step after another, up to twice as many as the filament needs.
+        n, g = traced(config, JartVCM(), axis)
+        points = 2 * int(config.pulses.numbers(axis, n, g, 1.0 if axis == "set" else 0.0))
+    given = config.pulses.conditions(device, axis, offset)
+    n, g = _compiled(device, *(jnp.asarray(x, float) for x in given), points=points)
+    return np.asarray(n), np.asarray(g)
+
+
+def planned(config, device, axis) -> np.ndarray:
+    """Return the pulses for every level that the nominal trace of a device gives."""
+    return config.pulses.plan(axis, *traced(config, device, axis))
+
+
+def written(config, device, axis, numbers, offset=0.0) -> np.ndarray:
+    """Return the fraction of the window that so many pulses of another voltage give."""
+    return config.pulses.fraction(np.interp(numbers, *traced(config, device, axis, offset)))
+
+
+def fitted(config, name) -> dict[str, np.ndarray]:
+    """Fit a behavioural model to the traces of the nominal filament."""
+    return fit_to_pulses(
+        name, config.pulses, JartVCM(), offset=config.fit_offset, steps=config.fit_steps
+    )
+
+
+def filament_spread(config, run, plans) -> dict[str, np.ndarray]:
+    """Fractions of every level for each kind of filament at every voltage."""
+    drawn = draws(config, run.seed, SPREAD)
+    relative = {name: config.spread * SPREAD[name] * z for name, z in drawn.items()}
+    compiled = jax.jit(partial(kinds, config))
+    rows = []
+    with run.progress("kinds of filaments", len(config.offsets)) as progress:
+        for offset in config.offsets:
+            rows.append(np.asarray(compiled(plans, relative, offset), np.float32))
+            progress.advance()
+    return dict(zip(AXES, np.stack(rows, 1), strict=True))
+
+
+def against_voltage(config, run, reader, name, plans, spreads, fitted) -> dict[str, np.ndarray]:
+    """Accuracy at every voltage: one chip of equal devices, and chips with spread."""
+    results = {}
+    if name != "physics":
+        device = behavioural_device(name, config.pulses, fitted["p"])
+        own = {axis: planned(config, device, axis) for axis in AXES}
+    nominal = config.offsets.index(0.0)
+    ideal = np.linspace(0, 1, 2**config.pulses.bits)
+    with run.progress(name, 2 * len(config.offsets)) as progress:
+        for axis in AXES:
+            # How wide the filaments' levels are and where they lie, at the nominal voltage alone.
+            at_nominal = spreads[axis][nominal]
+            shift, sigma = at_nominal.mean(0) - ideal, at_nominal.std(0)
+            z = noise(run.seed, at_nominal.shape)
+            clean, spread = [], []
+            for i, offset in enumerate(config.offsets):
+                if name == "physics":
+                    curve = written(config, JartVCM(), axis, plans[axis], offset)
+                    table = spreads[axis][i]
+                elif BEHAVIOURAL[name].volts is None and clean:
+                    clean.append(clean[-1])
+                    spread.append(spread[-1])
+                    continue
+                else:
+                    curve = written(config, device, axis, own[axis], offset)
+                    spread_of = [np.interp(curve, ideal, part) for part in (shift, sigma)]
+                    table = curve + spread_of[0] + spread_of[1] * z
+                clean.append(reader.chips(np.asarray(curve)[None])[0])
+                spread.append(reader.chips(table))
+                progress.advance()
+            results |= {f"{axis}_clean": np.array(clean), f"{axis}_spread": np.array(spread)}
+    return results
+
+
+def carried_out(config, reader, fits) -> dict[str, np.ndarray]:
+    """Accuracy of filaments that get the pulses a model plans, all at the nominal voltage."""
+    found = {}
+    for name, fitted in fits.items():
+        device = behavioural_device(name, config.pulses, fitted["p"])
+        for axis in AXES:
+            table = written(config, JartVCM(), axis, planned(config, device, axis))
+            found[f"{name}_{axis}"] = reader.chips(table[None])[0]
+    return found
+
+
+def against_spread(config, run, reader, plans) -> dict[str, np.ndarray]:
+    """Accuracy at the nominal voltage against the share of the published spread.
+
+    Of filaments, and of devices whose conductances have the same mean and standard deviation at
+    every level, but are normally distributed.
+    """
+    z = draws(config, run.seed, SPREAD)
+    compiled = jax.jit(partial(kinds, config))
+    found: dict[str, list] = {f"{axis}{kind}": [] for axis in AXES for kind in ("", "_normal")}
+    with run.progress("shares of the spread", len(config.shares)) as progress:
+        for share in config.shares:
+            relative = {name: share * SPREAD[name] * z[name] for name in SPREAD}
+            both = np.asarray(compiled(plans, relative), np.float32)
+            for axis, table in zip(AXES, both, strict=True):
+                normal = table.mean(0) + table.std(0) * noise(run.seed, table.shape)
+                found[axis].append(reader.chips(table))
+                found[f"{axis}_normal"].append(reader.chips(normal))
+            progress.advance()
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def noise(seed, shape) -> np.ndarray:
+    """Standard normal numbers for the conductances of devices that know no parameters."""
+    key = jax.random.fold_in(jax.random.key(seed), 4)
+    return np.asarray(jax.random.normal(key, shape, jnp.float32))
+
+
+# What to improve first.
+
+
+def expected_loss(config, seed, network, split, plans) -> Callable[..., Any]:
+    """Return the loss [nat], mean of SET and RESET writes, of chips whose every quantity differs.
+
+    As a function of two dictionaries by quantity: ``centre``, a relative change of all devices
+    alike, and ``log_spread``, the logarithm of its relative spread from device to device. The
+    pulses are those planned for the nominal filament.
+    """
+    z = draws(config, seed, QUANTITIES)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 5), config.chips)
+    pairs = jnp.stack(jnp.meshgrid(jnp.arange(2), jnp.arange(config.chips)), -1).reshape(-1, 2)
+
+    def loss(x):
+        relative = {
+            name: x["centre"][name] + jnp.exp(x["log_spread"][name]) * z[name]
+            for name in QUANTITIES
+        }
+        tables = kinds(config, plans, relative)
+        # One after another: compiled once for all chips.
+        chips = jax.lax.map(
+            lambda chip: cross_entropy(network, tables[chip[0]], keys[chip[1]], split), pairs
+        )
+        return jnp.mean(chips)
+
+    return loss
+
+
+def at(spread) -> dict[str, dict[str, Any]]:
+    """Nominal centres, and these relative spreads."""
+    return {
+        "centre": {name: jnp.zeros(()) for name in QUANTITIES},
+        "log_spread": {name: jnp.log(jnp.asarray(spread[name], float)) for name in QUANTITIES},
+    }
+
+
+def spreads_of(config) -> dict[str, dict[str, float]]:
+    """Two working points: every quantity alike, and a share of what is stated of each."""
+    return {
+        "equal": dict.fromkeys(QUANTITIES, config.equal_spread),
+        "stated": {name: config.spread * sigma for name, (_, sigma, _) in QUANTITIES.items()},
+    }
+
+
+def gradients(config, run, network, split, plans) -> dict[str, np.ndarray]:
+    """Reverse mode through network, read-out and filaments; and what moves switching times."""
+    loss = jax.jit(jax.value_and_grad(expected_loss(config, run.seed, network, split, plans)))
+    found = {}
+    for point, spread in spreads_of(config).items():
+        value, slope = loss(at(spread))
+        found[f"{point}_loss"] = value
+        for part, each in slope.items():
+            found |= {f"{point}_{part}_{name}": x for name, x in each.items()}
+    half = 0.5 * (config.pulses.g_min + config.pulses.g_max)
+
+    def log_times(relative):
+        def one(start, v, width):
+            n, g = pulse_trace(changed(relative), start, v, width, points=config.points)
+            sign = jnp.sign(half - start)
+            return jnp.log(jnp.interp(sign * half, sign * g, n))
+
+        return jax.vmap(one)(*conditions(config, relative))
+
+    for name, x in jax.jit(jax.jacrev(log_times))(at(spread)["centre"]).items():
+        found |= {f"time_{axis}_{name}": each for axis, each in zip(AXES, x, strict=True)}
+    return found
+
+
+def confirmed(config, run, network, split, plans, slopes) -> dict[str, np.ndarray]:
+    """Three largest effects once more, the network in double precision, and by differences.
+
+    In single precision the loss has too few digits for a difference.
+    """
+    loss = expected_loss(config, run.seed, network, split, plans)
+    spread = spreads_of(config)["equal"]
+    _, slope = jax.jit(jax.value_and_grad(loss))(at(spread))
+    compiled = jax.jit(loss)
+
+    def difference(name, step):
+        values = []
+        for sign in (1, -1):
+            changed_by = spread | {name: spread[name] * np.exp(sign * step)}
+            values.append(float(compiled(at(changed_by))))
+        return (values[0] - values[1]) / (2 * step)
+
+    found = {}
+    for name in largest(slopes)[:3]:
+        # Extrapolated: removes the error of second order. Steps that stay within a cell of the
+        # interpolated traces nearly everywhere.
+        found[f"difference_{name}"] = (4 * difference(name, 1e-5) - difference(name, 2e-5)) / 3
+        found[f"reverse_{name}"] = slope["log_spread"][name]
+    return found
+
+
+def largest(slopes, point="equal") -> list[str]:
+    """Quantities by how much of the loss their spread makes, the largest first."""
+    return sorted(QUANTITIES, key=lambda name: -abs(float(slopes[f"{point}_log_spread_{name}"])))
+
+
+# What is reported.
+
+
+def label(name) -> str:
+    """A model's name in figures."""
+    return "physics (JART VCM)" if name == "physics" else BEHAVIOURAL[name].label
+
+
+def millivolts(offset) -> str:
+    """An offset as part of a metric's name, `m30` or `p0.5`."""
+    return f"{'m' if offset < 0 else 'p'}{abs(1e3 * offset):g}mV"
+
+
+def tolerated(config, accuracy) -> float:
+    """Width of the interval of offsets [mV] around zero where the accuracy loses at most a point."""
+    offsets, nominal = np.array(config.offsets), config.offsets.index(0.0)
+    width = 0.0
+    for side in (slice(nominal, None), slice(nominal, None, -1)):
+        x, lost = np.abs(offsets[side]), accuracy[nominal] - accuracy[side] - 0.01
+        beyond = np.flatnonzero(lost > 0)
+        if not beyond.size:
+            width += x[-1]
+            continue
+        i = beyond[0]
+        width += x[i - 1] + (x[i] - x[i - 1]) * lost[i - 1] / (lost[i - 1] - lost[i])
+    return 1e3 * width
+
+
+def report_fits(run, config, plans, fits) -> None:
+    """How well the models follow the traces they were fitted to."""
+    panels, data = [], {}
+    filament = {axis: traced(config, JartVCM(), axis) for axis in AXES}
+    for axis in AXES:
+        most = plans[axis].max()
+        run.metric(f"pulses_{axis}", int(most), "pulses from one end of the window to the other")
+        numbers = np.linspace(0, most, 501)
+        curves = {label("physics"): (numbers, np.interp(numbers, *filament[axis]))}
+        for name in fits:
+            device = behavioural_device(name, config.pulses, fits[name]["p"])
+            curves[label(name)] = (numbers, np.interp(numbers, *traced(config, device, axis)))
+        panels.append((f"{axis.upper()}, {config.pulses.volts(axis):g} V", curves))
+        data[f"{axis}_pulses"] = ("point", numbers, {"units": "1"})
+        g = np.stack([g for _, g in curves.values()])
+        data[axis] = (("model", "point"), g, {"units": "S"})
+    run.dataset("traces", xr.Dataset(data, {"model": ["physics", *fits]}))
+    rows = []
+    for name, found in fits.items():
+        errors = {key[4:]: float(value) for key, value in found.items() if key.startswith("rms_")}
+        for key, value in errors.items():
+            run.metric(f"fit_rms_{name}_{key}mV", value, "rms error of the fit [window]")
+        rows.append([label(name), *(" / ".join(
+            f"{100 * value:.1f}" for key, value in errors.items() if key.startswith(f"{axis}_")
+        ) for axis in AXES)])  # fmt: skip
+    run.section(
+        "Pulses and fits",
+        f"Open loop: every device is brought to one end of the window of "
+        f"{1e6 * config.pulses.g_min:g} to {1e6 * config.pulses.g_max:g} uS (checked by a read) "
+        f"and gets identical pulses of {1e6 * config.pulses.width:g} us, as many as the nominal "
+        "trace of its own model needs for its level (ours; no verify). Steps know the number of "
+        "pulses; Yakopcic and VTEAM with published thresholds know one voltage, with fitted "
+        "thresholds three. The filament speeds itself up half-way, so that a few per cent of its "
+        "pulses cross most of the window; laws whose step never grows cannot follow.",
+    )
+    run.figure(
+        "traces",
+        aj.plotting.pulse_traces(panels),
+        "Traces at the nominal voltages; grey: the filament.",
+    )
+    run.table(
+        "Root mean square error of the fits [% of the window]",
+        ["model", "SET", "RESET"], rows, "Where three are given: less, nominal and more voltage.",
+    )  # fmt: skip
+
+
+def report_voltage(run, config, digital, curves, carried) -> None:
+    """Accuracy against voltage, and where models mislead."""
+    run.metric("accuracy_digital", digital, "test accuracy of the trained network")
+    rows, nominal = [], config.offsets.index(0.0)
+    shown = [o for o in config.offsets if abs(o) in (0.001, 0.03)]
+    for name, found in curves.items():
+        row = [label(name)]
+        for axis in AXES:
+            clean = found[f"{axis}_clean"]
+            for kind in ("clean", "spread"):
+                values = found[f"{axis}_{kind}"].reshape(len(config.offsets), -1).mean(1)
+                for offset, value in zip(config.offsets, values, strict=True):
+                    run.metric(f"accuracy_{name}_{axis}_{kind}_{millivolts(offset)}", value)
+            width = tolerated(config, clean)
+            run.metric(
+                f"tolerated_{name}_{axis}_mV",
+                width,
+                "width of the interval of voltages within a point",
+            )
+            at_end = width >= 1e3 * (config.offsets[-1] - config.offsets[0]) - 1e-9
+            row += [
+                *(f"{100 * clean[config.offsets.index(o)]:.1f}" for o in (0.0, *shown)),
+                f"> {width:.3g}" if at_end else f"{width:.2g}",
+            ]
+            if name in config.models:
+                run.metric(f"accuracy_planned_by_{name}_{axis}", carried[f"{name}_{axis}"],
+                           "of filaments that get the pulses a model plans, nominal voltage")  # fmt: skip
+                row.append(f"{100 * carried[f'{name}_{axis}']:.1f}")
+            else:
+                row.append(f"{100 * clean[nominal]:.1f}")
+        rows.append(row)
+    steps = [n for n in config.models if BEHAVIOURAL[n].volts is None]
+    drawn = ["physics", *steps[:1], *(n for n in config.models if n not in steps)]
+    panels = [
+        (f"{axis.upper()}, {what}", {
+            ("steps (all laws)" if n in steps else label(n)): curves[n][f"{axis}_{kind}"]
+            for n in drawn
+        })
+        for kind, what in (("clean", "equal devices"), ("spread", f"{config.spread:g} of the published spread"))
+        for axis in AXES
+    ]  # fmt: skip
+    smallest = min((abs(o) for o in config.offsets if o), default=1e-3)
+    run.figure(
+        "accuracy_voltage",
+        aj.plotting.accuracy_against_voltage(config.offsets, panels, digital=digital, linear=smallest),
+        "Test accuracy against the error of the voltage (positive: a larger size), linear up to "
+        f"{1e3 * smallest:g} mV and logarithmic beyond. Bands: smallest and largest of the chips.",
+    )  # fmt: skip
+    heads = [
+        "nominal",
+        *(f"{1e3 * o:+g} mV" for o in shown),
+        "within 1 point [mV]",
+        "plan carried out",
+    ]
+    run.table(
+        "Test accuracy, equal devices [%]",
+        ["model", *(f"{axis.upper()} {h}" for axis in AXES for h in heads)],
+        rows,
+        "Plan carried out: accuracy of filaments at the nominal voltage that get the pulses which "
+        "the model plans.",
+    )
+    dims = ("model", "voltage")
+    run.dataset("accuracy", xr.Dataset(
+        {
+            f"{axis}_{kind}": (
+                dims,
+                np.stack([c[f"{axis}_{kind}"].reshape(len(config.offsets), -1).mean(1) for c in curves.values()]),
+                {"units": "1"},
+            )
+            for axis in AXES for kind in ("clean", "spread")
+        },
+        {"model": list(curves), "voltage": ("voltage", config.offsets, {"units": "V"})},
+    ))  # fmt: skip
+    run.section("Where behavioural models mislead", misled(config, curves, carried))
+
+
+def misled(config, curves, carried) -> str:
+    """The numbers, in words."""
+    parts = []
+    weak = min(config.offsets, key=lambda o: abs(o + 0.001))
+    for axis in AXES:
+        at = {n: 100 * c[f"{axis}_clean"][config.offsets.index(weak)] for n, c in curves.items()}
+        width = {n: tolerated(config, c[f"{axis}_clean"]) for n, c in curves.items()}
+        others = ", ".join(f"{label(n)} {at[n]:.1f} %" for n in config.models)
+        widths = ", ".join(f"{label(n)} {width[n]:.2g}" for n in config.models)
+        plans = ", ".join(f"{label(n)} {100 * carried[f'{n}_{axis}']:.1f} %" for n in config.models)
+        parts.append(
+            f"**{axis.upper()}.** With {1e3 * weak:+g} mV the filament gives {at['physics']:.1f} %; "
+            f"predicted: {others}. It stays within one point over {width['physics']:.2g} mV in "
+            f"all; predicted [mV]: {widths}. All of them meet their targets at the nominal voltage "
+            f"by their own plan; carried out by filaments, the plans give: {plans}."
+        )
+    return "\n\n".join(parts)
+
+
+def report_spread(run, config, shares) -> None:
+    """Accuracy against the spread from device to device."""
+    panels = []
+    for axis in AXES:
+        for kind in ("", "_normal"):
+            for share, chips in zip(config.shares, shares[f"{axis}{kind}"], strict=True):
+                run.metric(f"accuracy_{axis}_share_{share:g}{kind}", chips.mean())
+        panels.append((axis.upper(), {
+            "filaments": shares[axis],
+            "normal, same mean and deviation": shares[f"{axis}_normal"],
+        }))  # fmt: skip
+    run.section(
+        "Spread from device to device",
+        "Radius, disc length, N_min and N_max of every filament are drawn (published Gaussian "
+        "spread times a share). A behavioural model knows a spread of conductances only: normal "
+        "numbers with the mean and standard deviation that the filaments have at every level. "
+        "Filaments end near one or the other end of the window, which is not normal.",
+    )
+    run.figure(
+        "accuracy_spread",
+        aj.plotting.accuracy_against_share(config.shares, panels),
+        "Test accuracy at the nominal voltage, mean over chips.",
+    )
+
+
+def report_effects(run, config, slopes, checks) -> None:
+    """What to improve first."""
+    groups = {name: group for name, (group, *_) in QUANTITIES.items()}
+    for name in QUANTITIES:
+        for point in ("equal", "stated"):
+            run.metric(f"loss_by_spread_{point}_{name}", slopes[f"{point}_log_spread_{name}"],
+                       "derivative of the expected loss by ln of the spread [nat]")  # fmt: skip
+            run.metric(f"loss_by_centre_{point}_{name}", slopes[f"{point}_centre_{name}"])
+        for axis in AXES:
+            run.metric(f"log_time_{axis}_{name}", slopes[f"time_{axis}_{name}"],
+                       "d ln(pulses to half of the window) / d ln quantity")  # fmt: skip
+    for point in ("equal", "stated"):
+        run.metric(f"loss_{point}", slopes[f"{point}_loss"], "expected loss [nat]")
+        for group, value in by_group(slopes, point).items():
+            run.metric(f"loss_by_spread_{point}_group_{group}", value)
+    errors = {n: float(checks[f"reverse_{n}"] / checks[f"difference_{n}"] - 1)
+              for n in largest(slopes)[:3]}  # fmt: skip
+    for name, error in errors.items():
+        run.metric(
+            f"difference_error_{name}", abs(error), "derivative over central difference, less 1"
+        )
+    run.metric("difference_error_max", max(map(abs, errors.values())))
+    single = max(
+        abs(float(slopes[f"equal_log_spread_{n}"] / checks[f"reverse_{n}"]) - 1) for n in errors
+    )
+    run.metric(
+        "single_precision_error_max", single, "network in single over double precision, less 1"
+    )
+    run.section(
+        "What to improve first",
+        "At the nominal point the loss is at its smallest in every quantity that shifts the "
+        "switching time, because the pulses were planned there: its gradient says nothing. So the "
+        "expected loss over drawn devices is differentiated by the spread of each quantity, in "
+        "reverse mode through network, read-out and filament: what a smaller spread would save. "
+        f"Once with an equal relative spread of {config.equal_spread:g} for all (which needs no "
+        f"assumption about tolerances), once with {config.spread:g} of what is stated of each "
+        "(published for radius, disc length, N_min and N_max; 1 % assumed for the others, so that "
+        "there only the place of those four is evidence). Values within a few per cent of the "
+        "largest are within the sampling error of the drawn devices.",
+    )
+    units = {
+        "equal": f"equal relative spread {config.equal_spread:g}",
+        "stated": f"{config.spread:g} of the stated spread",
+    }
+    panels = [
+        (f"d loss / d ln spread [nat],\n{units[point]}", {n: float(slopes[f"{point}_log_spread_{n}"]) for n in QUANTITIES})
+        for point in ("equal", "stated")
+    ]  # fmt: skip
+    run.figure(
+        "effects",
+        aj.plotting.ranked_effects(panels, groups),
+        "Derivative of the expected loss by the spread of each quantity.",
+    )
+    run.table(
+        "Ranked by the loss that their spread makes (equal relative spread)",
+        ["quantity", "group", "d loss / d ln spread [nat]", "same, stated spread",
+         "d ln pulses / d ln q, SET", "RESET", "stated spread", "source", "difference"],
+        [
+            [
+                name, groups[name], f"{float(slopes[f'equal_log_spread_{name}']):+.2e}",
+                f"{float(slopes[f'stated_log_spread_{name}']):+.2e}",
+                *(f"{float(slopes[f'time_{axis}_{name}']):+.2f}" for axis in AXES),
+                f"{100 * QUANTITIES[name][1]:.3g} %", QUANTITIES[name][2],
+                f"{abs(errors[name]):.0e}" if name in errors else "",
+            ]
+            for name in largest(slopes)
+        ],
+        "Difference: relative distance of a central difference from the derivative, network in "
+        "double precision.",
+    )  # fmt: skip
+
+
+def by_group(slopes, point) -> dict[str, float]:
+    """Sum of the effects of each group of quantities."""
+    found: dict[str, float] = {}
+    for name, (group, *_) in QUANTITIES.items():
+        found[group] = found.get(group, 0.0) + float(slopes[f"{point}_log_spread_{name}"])
+    return found
+
+
+def summarise(run, config, dataset, digital, curves, slopes) -> None:
+    """The finding in one paragraph."""
+    first = {point: largest(slopes, point)[0] for point in ("equal", "stated")}
+    group = {p: max(by_group(slopes, p), key=by_group(slopes, p).__getitem__) for p in first}
+    widths = {a: tolerated(config, curves["physics"][f"{a}_clean"]) for a in AXES}
+    run.summary(
+        f"{config.network.name} on {dataset.name}, {100 * digital:.2f} % digital, written open loop "
+        f"into filaments: within one point over {widths['set']:.2g} mV of SET and "
+        f"{widths['reset']:.2g} mV of RESET voltage. A model that counts pulses does not see this; "
+        f"one with a voltage law sees as much as the voltages it was fitted at. To improve first: "
+        f"at equal relative spread {group['equal']} ({first['equal'].replace('_', ' ')}), at the "
+        f"stated spreads {group['stated']} ({first['stated'].replace('_', ' ')})."
+    )
