@@ -45,13 +45,16 @@ def switching_times(
     """Return the switching time against the size of the voltage, one panel per device.
 
     Args:
-        times: By device and direction: voltage [V] and time [s] (infinite: never).
+        times: By device and direction (two at most): voltage [V] and time [s] (infinite: never).
         columns: Panels side by side.
     """
     fig, axes = panel_grid(len(times), columns)
     for axis, (name, directions) in zip(axes, times.items(), strict=True):
-        for color, (label, (v, t)) in zip(COLORS, directions.items(), strict=False):
-            axis.plot(np.abs(v), np.where(np.isfinite(t), t, np.nan), color=color, label=label)
+        # Dashed, because the two may coincide.
+        looks = zip(COLORS, ("-", "--"), directions.items(), strict=False)
+        for color, dashes, (label, (v, t)) in looks:
+            finite = np.where(np.isfinite(t), t, np.nan)
+            axis.plot(np.abs(v), finite, dashes, color=color, label=label)
         axis.set_yscale("log")
         # Whole decades, also where there is less than one.
         low, high = np.log10(axis.get_ylim())
@@ -84,7 +87,7 @@ def pulse_responses(
         axis.set_xlabel("pulse")
         axis.set_ylabel("conductance [uS]")
         if len(kinds) > 1:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, frameon=True, framealpha=0.8, edgecolor="none")
     label_panels(axes)
     return fig
 
