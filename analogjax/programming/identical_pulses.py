@@ -158,7 +158,13 @@ def _state_of(
     states = low + (high - low) * jnp.linspace(0.0, 1.0, 65)
     # Nothing of the search is differentiated.
     fixed, wanted, states, least, most = jax.lax.stop_gradient(
-        (device, jnp.asarray(conductance, float), states, jnp.minimum(low, high), jnp.maximum(low, high))
+        (
+            device,
+            jnp.asarray(conductance, float),
+            states,
+            jnp.minimum(low, high),
+            jnp.maximum(low, high),
+        )
     )
 
     def newton(_, found):
@@ -168,7 +174,7 @@ def _state_of(
 
     first = jnp.interp(wanted, jax.vmap(fixed.conductance)(states), states)
     state, slope = jax.lax.fori_loop(0, 4, newton, (first, jnp.ones_like(first)))
-    return state - (device.conductance(state) - conductance) / slope
+    return jnp.clip(state - (device.conductance(state) - conductance) / slope, least, most)
 
 
 def _integral(f: Float[Array, " n"], h: float) -> Float[Array, " n"]:
