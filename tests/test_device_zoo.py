@@ -47,8 +47,10 @@ def test_metrics(finished):
     for name in ("vteam", "pcm"):
         assert m[f"min_bits_{name}"] in (0, 1, 3)
         assert 0 < m[f"accuracy_bits_3_later_{name}"] <= 1
-    # Programmed cells drift and scatter, a boundary that feedback has placed does not.
-    assert m["accuracy_bits_3_later_vteam"] >= m["accuracy_bits_3_later_pcm"]
+    # A boundary that feedback has placed stays there: a reread adds thermal noise alone, far below
+    # the pitch of 8 levels (0.02: a few of the test images).
+    later = m["accuracy_bits_3_later_vteam"]
+    assert later == pytest.approx(m["accuracy_bits_3_vteam"], abs=0.02)
     assert not any("second" in name or "throughput" in name for name in m)
 
 

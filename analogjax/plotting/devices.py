@@ -86,8 +86,10 @@ def pulse_responses(
         axis.set_title(name)
         axis.set_xlabel("pulse")
         axis.set_ylabel("conductance [uS]")
-        if len(kinds) > 1:
-            axis.legend(fontsize=8, frameon=True, framealpha=0.8, edgecolor="none")
+    # One legend below all panels: curves of this kind leave no room in theirs.
+    fullest = max(range(len(axes)), key=lambda k: len(axes[k].lines))
+    if len(axes[fullest].lines) > 1:
+        fig.legend(handles=axes[fullest].lines, loc="outside lower right", ncols=2)
     label_panels(axes)
     return fig
 

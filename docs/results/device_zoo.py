@@ -151,74 +151,84 @@ def speed(devices, folder) -> list[str]:
 
 HEAD = """# The device zoo
 
-One page for every kind of device of the library: the same sweeps, pulses, write-verify and network. Written by
-`docs/results/device_zoo.py` from {origin}
+One page for every kind of device of the library: the same sweeps, pulses, write-verify and
+network. Written by `docs/results/device_zoo.py` from {origin}
 
-Three mechanisms are told apart by where conduction changes. In a *filament* the state is a few vacancies in a
-nanometre: fast, of a large ratio, and what lies between on and off is hard to hold, because it forms by chance. At an
-*interface* it is a barrier: smooth and repeatable, of a smaller ratio, and the temperature matters. In the *bulk* the
-whole film changes: even along its window, many levels, at higher voltages and slower. That is what the field expects;
-below is what the models do.
+Three mechanisms are told apart by where conduction changes. In a *filament* the state is a few
+vacancies in a nanometre: fast, of a large ratio, and what lies between on and off is hard to
+hold, because it forms by chance. At an *interface* it is a barrier: smooth and repeatable, of a
+smaller ratio, and the temperature matters. In the *bulk* the whole film changes: even along its
+window, many levels, at higher voltages and slower. That is what the field expects; below is what
+the models do.
 """
 
 LOOPS = """## Hysteresis and switching time
 
-The second cycle of triangular sweeps from the fresh device. Where a conductance changes by less than a factor of four the
-current is shown as it is, not its logarithm.
+The second cycle of triangular sweeps from the fresh device. Where a conductance changes by less
+than a factor of four the current is shown as it is, not its logarithm.
 """
 
 PULSES = """## Identical pulses
 
-The bend of these curves is what feedback has to overcome: the largest distance from the straight line between the ends of
-a half cycle, over its window (second cycle).
+The bend of these curves is what feedback has to overcome: the largest distance from the straight
+line between the ends of a half cycle, over its window (second cycle).
 """
 
 LEVELS = """## Levels
 
-Write-verify, one controller for all, at most 20 pulses a level, levels linear in conductance, the standard noise.
-Amplitudes, widths, windows and settings of the feedback (`configs/programming`) are assumed, but for the window of JART
-(100 to 543 uS, Z. Yu et al., arXiv:2403.06746). A level is missed when its pulses run out.
+Write-verify, one controller for all, at most 20 pulses a level, levels linear in conductance, the
+standard noise. Amplitudes, widths, windows and settings of the feedback (`configs/programming`)
+are assumed, but for the window of JART (100 to 543 uS, Z. Yu et al., arXiv:2403.06746). A level
+is missed when its pulses run out.
 """
 
 NETWORK = """## The same network in every device
 
-64-64-10 on the digits; weights in pairs of devices, scaled per channel. Each device draws a Gaussian error as wide as that
-of its table of most levels.
+64-64-10 on the digits; weights in pairs of devices, scaled per channel. Each device draws a
+Gaussian error as wide as that of its table of most levels.
 """
 
 SPEED = """## Throughput
 
-Ten pulses of alternating sign on devices side by side, each in a state of its own, compiled, on two shared CPU cores (other
-work ran beside it: orders of magnitude, not a benchmark). A batch takes as many time steps as its slowest lane.
+Ten pulses of alternating sign on devices side by side, each in a state of its own, compiled, on
+two shared CPU cores (other work ran beside it: orders of magnitude, not a benchmark). A batch
+takes as many time steps as its slowest lane.
 """
 
 LIMITS = """## What this does and does not say
 
-* **Two bits for nearly every device** is a statement about feedback, not about devices: write-verify brings each of them
-  close enough to its levels, and the network no longer sees which one it is. The digits are easy, and with 359 test images
-  a point is 3.6 images: at two bits the network is less than one image inside the limit.
-* What tells the mechanisms apart is the price, and what comes after. The filament answers a thousand times faster in the
-  middle of its window than at its ends: it takes two to three times the pulses of Nb:SrTiO3 at 32 levels, and feedback
-  that is a little bolder loses it. With `largest_factor: 5` and `aim: 0.8` ten of 640 levels were missed, some of them by
-  the whole window, and then the quick start needed 8 bits in its first mapping and found no sufficient depth in the other
-  two. One vacancy that comes and goes (an option of ours, no part of JART) makes the error half a per cent of the window,
-  most of it in the high-resistance half.
-* The interface is smooth, but where the temperature is in the model a read changes by 4.5 % per kelvin, against 0.4 % for
-  the film: the 0.01 K of the standard noise move it by as much as the tolerance.
-* The bulk film is the evenest of all under identical pulses, over a window of a few per cent. It is solved on 8 x 8 cells
-  here, so that the page takes minutes; window, missed levels and pulses are those of that grid. On 32 x 32 cells none of its
-  levels is missed, with 4.4 pulses each and an error of 2.8e-4 ([weight_transfer.md](weight_transfer.md)).
-* After 1e5 s only PCM has drifted (no compensation is applied). The models of the filaments, of Nb:SrTiO3 and of the
-  behavioural devices keep their state at 0 V by construction, and the statistics of the RRAM array are those 1 s after
-  writing: for them the later columns say nothing.
-* JART begins inside its window, because its pulses would take seconds to form a fresh cell; its variation between devices
-  and from cycle to cycle is not switched on. Stanford-PKU is programmed by pulses of a picosecond to 0.1 us that no circuit
-  makes (with longer ones its noise misses levels), to a quarter of a pitch; its loops and switching times are without
-  chance.
-* Nb:SrTiO3 (a listing fitted to its own loops) is driven at voltages that are assumed, Yakopcic within those it was fitted
-  to; VTEAM has the numbers of a simulator, not of a device; the Schottky interface is illustrative. Linear ion drift has no
-  threshold: a read moves it, which the ideal read of a level table leaves out.
-* A device of your own joins by `devices.NAME` in `configs/device_zoo.yaml`, and `names=[jart,NAME]` shows a few of them.
+* **Two bits for nearly every device** is a statement about feedback, not about devices:
+  write-verify brings each of them close enough to its levels, and the network no longer sees
+  which one it is. The digits are easy, and with 359 test images a point is 3.6 images: at two
+  bits the network is less than one image inside the limit.
+* What tells the mechanisms apart is the price, and what comes after. The filament answers a
+  thousand times faster in the middle of its window than at its ends: it takes two to three times
+  the pulses of Nb:SrTiO3 at 32 levels, and feedback that is a little bolder loses it. With
+  `largest_factor: 5` and `aim: 0.8` ten of 640 levels were missed, some of them by the whole
+  window, and then the quick start needed 8 bits in its first mapping and found no sufficient
+  depth in the other two. One vacancy that comes and goes (an option of ours, no part of JART)
+  makes the error half a per cent of the window, most of it in the high-resistance half.
+* The interface is smooth, but where the temperature is in the model a read changes by 4.5 % per
+  kelvin, against 0.4 % for the film: the 0.01 K of the standard noise move it by as much as the
+  tolerance.
+* The bulk film is the evenest of all under identical pulses, over a window of a few per cent. It
+  is solved on 8 x 8 cells here, so that the page takes minutes; window, missed levels and pulses
+  are those of that grid. On 32 x 32 cells none of its levels is missed, with 4.4 pulses each and
+  an error of 2.8e-4 ([weight_transfer.md](weight_transfer.md)).
+* After 1e5 s only PCM has drifted (no compensation is applied). The models of the filaments, of
+  Nb:SrTiO3 and of the behavioural devices keep their state at 0 V by construction, and the
+  statistics of the RRAM array are those 1 s after writing: for them the later columns say
+  nothing.
+* JART begins inside its window, because its pulses would take seconds to form a fresh cell; its
+  variation between devices and from cycle to cycle is not switched on. Stanford-PKU is programmed
+  by pulses of a picosecond to 0.1 us that no circuit makes (with longer ones its noise misses
+  levels), to a quarter of a pitch; its loops and switching times are without chance.
+* Nb:SrTiO3 (a listing fitted to its own loops) is driven at voltages that are assumed, Yakopcic
+  within those it was fitted to; VTEAM has the numbers of a simulator, not of a device; the
+  Schottky interface is illustrative. Linear ion drift has no threshold: a read moves it, which
+  the ideal read of a level table leaves out.
+* A device of your own joins by `devices.NAME` in `configs/device_zoo.yaml`, and
+  `names=[jart,NAME]` shows a few of them.
 """
 
 
