@@ -67,7 +67,7 @@ def test_reset_ends_where_the_field_threshold_is():
 
 @pytest.mark.parametrize("rate", [1.0, 1e9])
 def test_a_sweep_resets_and_sets_at_any_rate(rate):
-    # At 1e9 V/s the gap comes back at the last moment: the default tolerance, 200 ramps long, leaves
+    # At 1e9 V/s the gap comes back at the last moment: the default tolerance leaves
     # it 2e-4 nm short.
     result = simulate(StanfordPKU(), triangle_sweep(-2.0, rate, 1), solver=Rosenbrock(1e-8, 1e-8))
     r = np.asarray(result.read_resistance)
