@@ -11,27 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from flax import nnx
 
 import analogjax as aj
 from analogjax._checks import check_choice, check_whole
-from analogjax.crossbar import (
-    WeightMapping,
-    fractions_to_weights,
-    layer_key,
-    weight_scale,
-    weights_to_levels,
-)
-from analogjax.data import DataConfig, Split, to_float
+from analogjax.crossbar import WeightMapping
+from analogjax.data import DataConfig, Split
 from analogjax.devices import JartVCM
-from analogjax.networks import NetworkConfig
+from analogjax.networks import NetworkConfig, table_network
 from analogjax.programming import (
     BEHAVIOURAL,
     IdenticalPulses,
@@ -194,70 +187,21 @@ def draws(config, seed, names) -> dict[str, Any]:
 # From levels to answers of the network.
 
 
-class Network(NamedTuple):
-    """A trained network taken apart, with a level for each device of its kernels."""
-
-    graph: Any
-    kernels: list[tuple[Any, Any]]
-    rest: Any
-    levels: list[Any]
-    scales: list[Any]
-
-
 MAPPING = WeightMapping(scheme="differential", per="channel", clip="least_squares", space="G")
 """As in the experiment `weight_transfer`: pairs of devices, a full scale per output channel."""
-
-
-def take_apart(config, model, dtype=jnp.float32) -> Network:
-    """Assign levels to the kernels of a trained network."""
-    model = nnx.clone(model)
-    model.eval()
-    for _, layer in nnx.iter_graph(model):
-        if isinstance(layer, nnx.Linear):
-            layer.dtype = dtype
-    graph, kernels, rest = nnx.split(model, lambda path, _: path[-1] == "kernel", ...)
-    flat = list(nnx.to_flat_state(kernels))
-    options = dict(
-        n_levels=2**config.pulses.bits,
-        ratio=jnp.float32(config.pulses.g_max / config.pulses.g_min),
-        mapping=MAPPING,
-    )
-    weights = [kernel.get_value() for _, kernel in flat]
-    scales = [weight_scale(w, **options) for w in weights]
-    levels = [weights_to_levels(w, s, **options) for w, s in zip(weights, scales, strict=True)]
-    return Network(graph, flat, rest, levels, [s.astype(dtype) for s in scales])
-
-
-def answers(network, table, key, x) -> Any:
-    """Return logits of a chip whose devices are kinds drawn at random, rows of a table."""
-    state = []
-    for (path, kernel), levels, scale in zip(
-        network.kernels, network.levels, network.scales, strict=True
-    ):
-        own = layer_key(key, "/".join(map(str, path[:-1])))
-        kind = jax.random.randint(own, levels.shape, 0, table.shape[0], jnp.int32)
-        # The border: devices are double precision, networks single.
-        held = table.astype(scale.dtype)[kind, levels]
-        state.append((path, kernel.replace(fractions_to_weights(held, scale, mapping=MAPPING))))
-    return nnx.merge(network.graph, nnx.from_flat_state(state), network.rest)(to_float(x))
-
-
-def cross_entropy(network, table, key, split) -> Any:
-    """Return the mean loss [nat] of a chip."""
-    logits = jax.nn.log_softmax(answers(network, table, key, split.x))
-    return -jnp.mean(jnp.take_along_axis(logits, split.y[:, None], axis=1).astype(float))
 
 
 class Reader:
     """Test accuracy of chips, compiled once."""
 
     def __init__(self, network, test, seed, chips):
+        """Take a `TableNetwork`, test images and how many chips."""
         x, y = jnp.asarray(test.x), jnp.asarray(test.y)
         self.keys = [jax.random.fold_in(jax.random.key(seed), chip) for chip in range(chips)]
 
         @jax.jit
         def right(table, key):
-            return jnp.mean(jnp.argmax(answers(network, table, key, x), axis=1) == y)
+            return jnp.mean(jnp.argmax(network.logits(table, key, x), axis=1) == y)
 
         self.right = right
 
@@ -280,7 +224,12 @@ def run(config: Config, run: RunFolder) -> None:
         checkpoints=run.path / "checkpoints", progress=run.progress, log=run.log,
     ).model  # fmt: skip
     digital = float(run.stage("digital", lambda: {"a": aj.training.accuracy(model, test)})["a"])
-    network = take_apart(config, model)
+    options = dict(
+        n_levels=2**config.pulses.bits,
+        ratio=config.pulses.g_max / config.pulses.g_min,
+        mapping=MAPPING,
+    )
+    network = table_network(model, **options)
     reader = Reader(network, test, run.seed, config.chips)
     plans = run.stage("plans", lambda: {axis: planned(config, JartVCM(), axis) for axis in AXES})
     spreads = run.stage("spread", lambda: filament_spread(config, run, plans))
@@ -299,7 +248,7 @@ def run(config: Config, run: RunFolder) -> None:
     x, y = dataset.validation
     split = Split(jnp.asarray(x[: config.loss_images]), jnp.asarray(y[: config.loss_images]))
     slopes = run.stage("slopes", lambda: gradients(config, run, network, split, plans))
-    double = take_apart(config, model, float)
+    double = table_network(model, dtype=jnp.float64, **options)
     checks = run.stage("checks", lambda: confirmed(config, run, double, split, plans, slopes))
 
     report_fits(run, config, plans, fits)
@@ -448,7 +397,7 @@ def expected_loss(config, seed, network, split, plans) -> Callable[..., Any]:
         tables = kinds(config, plans, relative)
         # One after another: compiled once for all chips.
         chips = jax.lax.map(
-            lambda chip: cross_entropy(network, tables[chip[0]], keys[chip[1]], split), pairs
+            lambda chip: network.cross_entropy(tables[chip[0]], keys[chip[1]], *split), pairs
         )
         return jnp.mean(chips)
 
@@ -532,6 +481,11 @@ def label(name) -> str:
     return "physics (JART VCM)" if name == "physics" else BEHAVIOURAL[name].label
 
 
+def mean(accuracy) -> np.ndarray:
+    """Mean over chips at every voltage."""
+    return accuracy.reshape(len(accuracy), -1).mean(1)
+
+
 def millivolts(offset) -> str:
     """An offset as part of a metric's name, `nominal`, `m30mV` or `p0.5mV`."""
     if offset == 0:
@@ -540,7 +494,7 @@ def millivolts(offset) -> str:
 
 
 def tolerated(config, accuracy) -> float:
-    """Width of the interval of offsets [mV] around zero where the accuracy loses at most a point."""
+    """Width of the interval of offsets [mV] around zero that cost at most one point."""
     offsets, nominal = np.array(config.offsets), config.offsets.index(0.0)
     width = 0.0
     for side in (slice(nominal, None), slice(nominal, None, -1)):
@@ -610,7 +564,7 @@ def report_voltage(run, config, digital, curves, carried) -> None:
         for axis in AXES:
             clean = found[f"{axis}_clean"]
             for kind in ("clean", "spread"):
-                values = found[f"{axis}_{kind}"].reshape(len(config.offsets), -1).mean(1)
+                values = mean(found[f"{axis}_{kind}"])
                 for offset, value in zip(config.offsets, values, strict=True):
                     run.metric(f"accuracy_{name}_{axis}_{kind}_{millivolts(offset)}", value)
             width = tolerated(config, clean)
@@ -626,25 +580,30 @@ def report_voltage(run, config, digital, curves, carried) -> None:
             ]
             if name in config.models:
                 run.metric(f"accuracy_planned_by_{name}_{axis}", carried[f"{name}_{axis}"],
-                           "of filaments that get the pulses a model plans, nominal voltage")  # fmt: skip
+                           "of filaments that get the pulses a model plans")  # fmt: skip
                 row.append(f"{100 * carried[f'{name}_{axis}']:.1f}")
             else:
                 row.append(f"{100 * clean[nominal]:.1f}")
         rows.append(row)
     steps = [n for n in config.models if BEHAVIOURAL[n].volts is None]
     drawn = ["physics", *steps[:1], *(n for n in config.models if n not in steps)]
+    kinds_shown = {
+        "clean": "equal devices", "spread": f"{config.spread:g} of the published spread"
+    }  # fmt: skip
     panels = [
         (f"{axis.upper()}, {what}", {
             ("steps (all laws)" if n in steps else label(n)): curves[n][f"{axis}_{kind}"]
             for n in drawn
         })
-        for kind, what in (("clean", "equal devices"), ("spread", f"{config.spread:g} of the published spread"))
+        for kind, what in kinds_shown.items()
         for axis in AXES
     ]  # fmt: skip
     smallest = min((abs(o) for o in config.offsets if o), default=1e-3)
     run.figure(
         "accuracy_voltage",
-        aj.plotting.accuracy_against_voltage(config.offsets, panels, digital=digital, linear=smallest),
+        aj.plotting.accuracy_against_voltage(
+            config.offsets, panels, digital=digital, linear=smallest
+        ),
         "Test accuracy against the error of the voltage (positive: a larger size), linear up to "
         f"{1e3 * smallest:g} mV and logarithmic beyond. Bands: smallest and largest of the chips.",
     )  # fmt: skip
@@ -666,7 +625,7 @@ def report_voltage(run, config, digital, curves, carried) -> None:
         {
             f"{axis}_{kind}": (
                 dims,
-                np.stack([c[f"{axis}_{kind}"].reshape(len(config.offsets), -1).mean(1) for c in curves.values()]),
+                np.stack([mean(c[f"{axis}_{kind}"]) for c in curves.values()]),
                 {"units": "1"},
             )
             for axis in AXES for kind in ("clean", "spread")
@@ -687,7 +646,7 @@ def misled(config, curves, carried) -> str:
         widths = ", ".join(f"{label(n)} {width[n]:.2g}" for n in config.models)
         plans = ", ".join(f"{label(n)} {100 * carried[f'{n}_{axis}']:.1f} %" for n in config.models)
         parts.append(
-            f"**{axis.upper()}.** With {1e3 * weak:+g} mV the filament gives {at['physics']:.1f} %; "
+            f"**{axis.upper()}.** With {1e3 * weak:+g} mV filaments give {at['physics']:.1f} %; "
             f"predicted: {others}. It stays within one point over {width['physics']:.2g} mV in "
             f"all; predicted [mV]: {widths}. All of them meet their targets at the nominal voltage "
             f"by their own plan; carried out by filaments, the plans give: {plans}."
@@ -761,7 +720,10 @@ def report_effects(run, config, slopes, checks) -> None:
         "stated": f"{config.spread:g} of the stated spread",
     }
     panels = [
-        (f"d loss / d ln spread [nat],\n{units[point]}", {n: float(slopes[f"{point}_log_spread_{n}"]) for n in QUANTITIES})
+        (
+            f"d loss / d ln spread [nat],\n{units[point]}",
+            {n: float(slopes[f"{point}_log_spread_{n}"]) for n in QUANTITIES},
+        )
         for point in ("equal", "stated")
     ]  # fmt: skip
     run.figure(
@@ -802,8 +764,8 @@ def summarise(run, config, dataset, digital, curves, slopes) -> None:
     group = {p: max(by_group(slopes, p), key=by_group(slopes, p).__getitem__) for p in first}
     widths = {a: tolerated(config, curves["physics"][f"{a}_clean"]) for a in AXES}
     run.summary(
-        f"{config.network.name} on {dataset.name}, {100 * digital:.2f} % digital, written open loop "
-        f"into filaments: within one point over {widths['set']:.2g} mV of SET and "
+        f"{config.network.name} on {dataset.name}, {100 * digital:.2f} % digital, written "
+        f"open loop into filaments: within one point over {widths['set']:.2g} mV of SET and "
         f"{widths['reset']:.2g} mV of RESET voltage. A model that counts pulses does not see this; "
         f"one with a voltage law sees as much as the voltages it was fitted at. To improve first: "
         f"at equal relative spread {group['equal']} ({first['equal'].replace('_', ' ')}), at the "

@@ -20,5 +20,7 @@ from .resnet import ResNet18 as ResNet18
 from .resnet import ResNet34 as ResNet34
 from .statistics import WeightStatistics as WeightStatistics
 from .statistics import weight_statistics as weight_statistics
+from .tables import TableNetwork as TableNetwork
+from .tables import table_network as table_network
 from .variables import ChipState as ChipState
 from .variables import DeviceParam as DeviceParam
