@@ -20,6 +20,8 @@ from .resnet import ResNet18 as ResNet18
 from .resnet import ResNet34 as ResNet34
 from .statistics import WeightStatistics as WeightStatistics
 from .statistics import weight_statistics as weight_statistics
+from .tables import TableNetwork as TableNetwork
+from .tables import table_network as table_network
 from .transfer import fewest_bits as fewest_bits
 from .transfer import transfer_accuracy as transfer_accuracy
 from .variables import ChipState as ChipState

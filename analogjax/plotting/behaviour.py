@@ -103,27 +103,33 @@ def accuracy_against_share(
 
 
 def ranked_effects(
-    panels: Sequence[tuple[str, Mapping[str, float]]], groups: Mapping[str, str]
+    panels: Sequence[tuple[str, Mapping[str, float], Mapping[str, float]]],
+    groups: Mapping[str, str],
 ) -> Any:
     """Return horizontal bars, one panel per title, the largest on top, coloured by group.
 
     Args:
-        panels: Label of the axis, and effect by name.
+        panels: Label of the axis, effect by name, and its standard error by name.
         groups: Group of each name.
     """
+    from matplotlib.patches import Patch
+
     colors = dict(zip(dict.fromkeys(groups.values()), COLORS, strict=False))
-    most = max(len(values) for _, values in panels)
+    most = max(len(values) for _, values, _ in panels)
     fig, axes = figure(1, len(panels), width=4.8, height=0.26 * most + 1.1, squeeze=False)
-    for axis, (label, values) in zip(axes[0], panels, strict=True):
+    for axis, (label, values, errors) in zip(axes[0], panels, strict=True):
         names = sorted(values, key=lambda name: values[name])
-        for row, name in enumerate(names):
-            axis.barh(row, values[name], color=colors[groups[name]])
+        axis.barh(
+            range(len(names)),
+            [values[name] for name in names],
+            xerr=[errors[name] for name in names],
+            color=[colors[groups[name]] for name in names],
+            error_kw={"lw": 1.0},
+        )
         axis.axvline(0, color="k", lw=0.6)
         axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axis.set_xlabel(label)
         axis.grid(axis="y", visible=False)
-    from matplotlib.patches import Patch
-
     handles = [Patch(color=color, label=group) for group, color in colors.items()]
     axes[0, -1].legend(handles=handles, loc="lower right")
     label_panels(axes)

@@ -37,24 +37,23 @@ def _soft(pulses, p, volts) -> SoftBounds:
 
 
 def _exponential(pulses, p, volts) -> ExpStep:
-    return ExpStep(
-        a=1.0, b=0.0, a_up=p[4], gamma_up=jnp.exp(p[5]), a_down=p[6], gamma_down=jnp.exp(p[7]),
-        **_steps(pulses, p),
-    )  # fmt: skip
+    shape: dict[str, Any] = {"a": 1.0, "b": 0.0, "a_up": p[4], "a_down": p[6]}
+    gammas = {"gamma_up": jnp.exp(p[5]), "gamma_down": jnp.exp(p[7])}
+    return ExpStep(**shape, **gammas, **_steps(pulses, p))
 
 
 def _vteam(pulses, p, volts) -> VTEAM:
     window = _window(pulses, p)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"read_voltage": 0.2}
     if volts:
-        options = {
+        options |= {
             "v_on": 0.95 * pulses.v_set * jax.nn.sigmoid(p[5]),
             "v_off": 0.95 * pulses.v_reset * jax.nn.sigmoid(p[6]),
             "alpha_on": jnp.exp(p[7]), "alpha_off": jnp.exp(p[8]),
         }  # fmt: skip
     device = VTEAM(
         window="joglekar", iv="exponential", r_on=1 / window["g_max"], r_off=1 / window["g_min"],
-        window_exponent=jnp.exp(p[2]), read_voltage=0.2, **options,
+        window_exponent=jnp.exp(p[2]), **options,
     )  # fmt: skip
     # Speeds at the nominal voltages, so that they do not depend on the thresholds.
     on, _ = device.overdrive(jnp.asarray(pulses.v_set), jnp.zeros(()))

@@ -13,3 +13,8 @@ from .digital import train as train
 from .evaluate import accuracy as accuracy
 from .evaluate import confusion_matrix as confusion_matrix
 from .evaluate import logits as logits
+from .write_loss import balanced_normals as balanced_normals
+from .write_loss import changed_device as changed_device
+from .write_loss import changed_pulses as changed_pulses
+from .write_loss import expected_write_loss as expected_write_loss
+from .write_loss import written_kinds as written_kinds
