@@ -87,7 +87,7 @@ class IdenticalPulses:
         """Return how many pulses (not whole) a trace needs to a fraction of the window."""
         sign = 1.0 if axis == "set" else -1.0
         target = self.g_min + np.asarray(wanted) * (self.g_max - self.g_min)
-        return np.interp(sign * target, sign * np.asarray(conductance), np.asarray(n))
+        return np.asarray(np.interp(sign * target, sign * np.asarray(conductance), np.asarray(n)))
 
     def plan(self, axis: str, n: Any, conductance: Any) -> np.ndarray:
         """Return the whole number of pulses for every level, which it meets to half a pulse."""
