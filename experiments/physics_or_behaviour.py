@@ -117,6 +117,8 @@ class Config:
             check_whole(name, getattr(self, name))
         for model in self.models:
             check_choice("models", model, BEHAVIOURAL)
+        if self.kinds % 32:
+            raise ValueError(f"Argument `kinds` must be a multiple of 32, but is {self.kinds}.")
         if 0.0 not in self.offsets or sorted(self.offsets) != list(self.offsets):
             raise ValueError(f"Argument `offsets` must rise and hold 0, but is {self.offsets}.")
 
@@ -166,7 +168,8 @@ def run(config: Config, run: RunFolder) -> None:
     network = table_network(model, **options)
     reader = Reader(network, test, run.seed, config.chips)
     plans = run.stage("plans", lambda: {axis: planned(config, JartVCM(), axis) for axis in AXES})
-    spreads = run.stage("spread", lambda: filament_spread(config, run, plans))
+    write = jax.jit(partial(written_kinds, JartVCM(), config.pulses, points=few(config)))
+    spreads = run.stage("spread", lambda: filament_spread(config, run, write, plans))
     fits = {
         name: run.stage(f"fit_{name}", lambda n=name: fitted(config, n)) for name in config.models
     }
@@ -178,7 +181,7 @@ def run(config: Config, run: RunFolder) -> None:
         for name in ("physics", *config.models)
     }
     carried = run.stage("carried", lambda: carried_out(config, reader, fits))
-    shares = run.stage("shares", lambda: against_spread(config, run, reader, plans))
+    shares = run.stage("shares", lambda: against_spread(config, run, reader, write, plans))
     x, y = dataset.validation
     split = Split(jnp.asarray(x[: config.loss_images]), jnp.asarray(y[: config.loss_images]))
     slopes = run.stage("slopes", lambda: gradients(config, run, network, split, plans))
@@ -235,20 +238,14 @@ def few(config) -> int:
     return config.points // 5 * 2 + 1
 
 
-def compiled_kinds(config) -> Callable[..., Any]:
-    """Return `written_kinds` of filaments, compiled."""
-    return jax.jit(partial(written_kinds, JartVCM(), config.pulses, points=few(config)))
-
-
-def filament_spread(config, run, plans) -> dict[str, np.ndarray]:
+def filament_spread(config, run, write, plans) -> dict[str, np.ndarray]:
     """Fractions of every level for each kind of filament at every voltage."""
     drawn = draws(config, run.seed)
     relative = {name: config.spread * SPREAD[name] * drawn[name] for name in SPREAD}
-    compiled = compiled_kinds(config)
     rows = []
     with run.progress("kinds of filaments", len(config.offsets)) as progress:
         for offset in config.offsets:
-            rows.append(np.asarray(compiled(plans, relative, offset), np.float32))
+            rows.append(np.asarray(write(plans, relative, offset), np.float32))
             progress.advance()
     return dict(zip(AXES, np.stack(rows, 1), strict=True))
 
@@ -298,19 +295,18 @@ def carried_out(config, reader, fits) -> dict[str, np.ndarray]:
     return found
 
 
-def against_spread(config, run, reader, plans) -> dict[str, np.ndarray]:
+def against_spread(config, run, reader, write, plans) -> dict[str, np.ndarray]:
     """Accuracy at the nominal voltage against the share of the published spread.
 
     Of filaments, and of devices whose conductances have the same mean and standard deviation at
     every level, but are normally distributed.
     """
     z = draws(config, run.seed)
-    compiled = compiled_kinds(config)
     found: dict[str, list] = {f"{axis}{kind}": [] for axis in AXES for kind in ("", "_normal")}
     with run.progress("shares of the spread", len(config.shares)) as progress:
         for share in config.shares:
             relative = {name: share * SPREAD[name] * z[name] for name in SPREAD}
-            both = np.asarray(compiled(plans, relative), np.float32)
+            both = np.asarray(write(plans, relative, 0.0), np.float32)
             for axis, table in zip(AXES, both, strict=True):
                 normal = table.mean(0) + table.std(0) * noise(run.seed, table.shape)
                 found[axis].append(reader.chips(table))

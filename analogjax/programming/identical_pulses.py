@@ -83,7 +83,7 @@ class IdenticalPulses:
         """Return where a conductance [S] lies in the window, 0 to 1 within it."""
         return (conductance - self.g_min) / (self.g_max - self.g_min)
 
-    def numbers(self, axis: str, n: Any, conductance: Any, wanted: Any) -> np.ndarray:
+    def numbers(self, axis: str, n: Any, conductance: Any, wanted: Any) -> Any:
         """Return how many pulses (not whole) a trace needs to a fraction of the window."""
         sign = 1.0 if axis == "set" else -1.0
         target = self.g_min + np.asarray(wanted) * (self.g_max - self.g_min)
