@@ -96,7 +96,16 @@ def device_kinds() -> dict[str, type[AbstractDevice]]:
         if isinstance(kind, type)
         and issubclass(kind, AbstractDevice)
         and not inspect.isabstract(kind)
+        # A wrapper takes a device, which a configuration cannot name yet.
+        and not _required(kind)
     }
+
+
+def _required(kind: type[AbstractDevice]) -> list[str]:
+    """Names of what the constructor of a device cannot do without."""
+    arguments = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [a.name for a in arguments if a.default is a.empty and a.kind not in free]
 
 
 def check_kind(kind: str) -> type[AbstractDevice]:

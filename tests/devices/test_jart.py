@@ -274,7 +274,7 @@ def test_float32_is_refused(device):
 
 
 @pytest.mark.reference
-def test_the_older_set_switches_where_it_should():
+def test_resistances_of_the_older_set():
     old = JartVCM("v1a")
     assert float(old.read(old.init_state(20.0))) == pytest.approx(1.5e3, rel=0.05)
     assert float(old.read(old.init_state())) == pytest.approx(43e3, rel=0.02)
