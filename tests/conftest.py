@@ -26,6 +26,17 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_programs():
+    """Drop the compiled programs of a test file when it is done.
+
+    Every program holds memory maps, of which a process may have 65,530; past that, the compiler
+    dies of a segmentation fault.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def project(tmp_path_factory, monkeypatch):
     """Use a tiny project of two experiments in place of the checkout's; return its folder."""

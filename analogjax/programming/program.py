@@ -23,6 +23,7 @@ from ..devices import AbstractDevice, AbstractProgrammedDevice
 from ..simulation import Adaptive, ForwardMode
 from ..simulation.resolve import resolve_solver
 from ..simulation.result import Status
+from ..simulation.simulate import verdict
 from ..simulation.solvers import AbstractSolver, Plateau
 from .controllers import AbstractController, resolve_controller
 from .direct import write_levels
@@ -223,9 +224,7 @@ class Programmer(eqx.Module):
         reading = self._read(keys[3], device, after, resistance)
 
         valid = device.valid(after) & jnp.isfinite(resistance)
-        status = jnp.where(
-            (result.status == Status.SUCCESS) & ~valid, Status.OUT_OF_RANGE, result.status
-        ).astype(jnp.int32)
+        status = verdict(device, [result.status], valid, result.fields)
         ok = pulsed & (status == Status.SUCCESS)
         memory = self.controller.learn(u, self._coordinate(reading), pulse, lane.memory)
         read_time, read_energy = self._cost_of_read(v * current * width, resistance)

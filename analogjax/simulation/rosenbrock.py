@@ -8,8 +8,6 @@ the step-size control and the adjoint.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import diffrax
 import equinox as eqx
 import jax
@@ -18,7 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._checks import check_positive
-from .solvers import AbstractSolver, Motion, device_of, integrate
+from .solvers import AbstractSolver, DeviceMethod, Motion, device_of, integrate
 
 # RODASP, order 4(3), L-stable and stiffly accurate, without loss of order where the slope depends
 # on time: G. Steinebach (1995), as in E. Hairer and G. Wanner's RODAS, in the form that needs no
@@ -44,28 +42,19 @@ _C[5, :5] = [
 _M = np.array([*_A[5, :5], 1.0])
 
 
-class _Rodas(diffrax.AbstractSolver):
-    """RODASP on a device's motion, handing quasi-static fields from stage to stage."""
-
-    term_structure: ClassVar = Motion
-    interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
+class Rodasp(DeviceMethod):
+    """One step of RODASP on a device's motion."""
 
     def order(self, terms):
+        """4."""
         return 4
 
     def error_order(self, terms):
+        """4: of a local error, which the estimate of third order has."""
         return 4.0
 
-    def strong_order(self, terms):
-        return None
-
-    def init(self, terms, t0, t1, y0, args):
-        return args
-
-    def func(self, terms, t0, y0, args):
-        return terms.vf(t0, y0, args)
-
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        """Return the new state, the estimate of its error, and the fields."""
         h = jnp.asarray(t1 - t0)
         flat, unravel = ravel_pytree(y0)
 
@@ -144,7 +133,7 @@ class Rosenbrock(AbstractSolver):
         return integrate(
             device, workspace, state, fields, plateau,
             adjoint.to_diffrax(min(32, self.max_steps)),
-            rule=_Rodas(),
+            rule=Rodasp(),
             dt0=dt0,
             controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
             max_steps=self.max_steps,

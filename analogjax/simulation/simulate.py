@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_float64, is_traced
+from .._types import Array, Bool, Int
 from ..devices import AbstractDevice
 from ..stimuli import Drive
 from .adjoints import Adjoint, resolve_adjoint
@@ -50,7 +51,7 @@ def simulate(
         save: What to keep; every state if None.
         throw: Raise if a pulse could not be solved. Under `jit`, `vmap` or `grad` nothing can be
             raised: look at `ok` and `status` of the result. A run that failed keeps the last good
-            state from the failed pulse on.
+            state, current and resistance from the failed pulse on.
 
     Returns:
         Times, voltages, currents, resistances and states; see `SimulationResult`.
@@ -176,12 +177,14 @@ def _simulate(
     states = _prepend(state, after)
     plateaus = states if before is None else _prepend(state, before)
     v = _prepend(jnp.zeros_like(drive.stop[0]), drive.stop)
-    i, r = _observe(device, workspace, v, plateaus, _prepend(fields, all_fields), states)
+    # From a failed pulse on, what was last good: its voltage may be beyond the read-out as well.
+    failed = health["failed_pulse"]
+    lost = (failed >= 0) & (jnp.arange(v.shape[0]) > failed)
+    seen = jnp.where(lost, v[failed], v)
+    i, r = _observe(device, workspace, seen, plateaus, _prepend(fields, all_fields), states)
     if timed_read is not None:
         r = jnp.concatenate([r[:1], timed_read])
-        # From a failed pulse on, the resistance of the last good state.
-        failed = health["failed_pulse"]
-        r = jnp.where((failed >= 0) & (jnp.arange(r.shape[0]) > failed), r[failed], r)
+    i, r = (jnp.where(lost, x[failed], x) for x in (i, r))
     if chances is not None:
         fresh = jax.random.split(chances[-1], r.shape[0])
         r = jax.vmap(lambda r, state, key: device.read_noise(r, state, key=key))(r, states, fresh)
@@ -226,15 +229,9 @@ def _timed_read(device, drive, workspace, solver, adjoint, state, fields, gap):
 
 def _examine(device, health, done, before, after, fields):
     """Count the steps, note the first failure, and say whether the state may be believed."""
-    status = jnp.zeros((), jnp.int32)
-    for step in done:
-        status = jnp.where(status == Status.SUCCESS, step.status, status)
-    # Before the rest as well, which would smooth an overshoot away. The first cause is named: steps
-    # that were too long or too few also end out of range.
-    strayed = (status == Status.SUCCESS) & ~(device.valid(before) & device.valid(after))
-    status = jnp.where(strayed, Status.OUT_OF_RANGE, status)
-    beyond = ~device.holds(fields)
-    status = jnp.where(beyond, Status.BEYOND_MODEL, status).astype(jnp.int32)
+    # Before the rest as well, which would smooth an overshoot away.
+    valid = device.valid(before) & device.valid(after)
+    status = verdict(device, [step.status for step in done], valid, fields)
     failed_before = health["status"] != Status.SUCCESS
     alive = (status == Status.SUCCESS) & ~failed_before
     first = (status != Status.SUCCESS) & ~failed_before
@@ -246,6 +243,26 @@ def _examine(device, health, done, before, after, fields):
         failed_pulse=jnp.where(first, health["pulse"], health["failed_pulse"]),
     )
     return health, alive
+
+
+def verdict(
+    device: AbstractDevice, statuses: list[Array], valid: Bool[Array, ""], fields: PyTree
+) -> Int[Array, ""]:
+    """Return the status of a pulse: the one cause of what went wrong, if anything.
+
+    Equations that do not hold make everything else fail, steps that are too long or too few also
+    end out of range: the cause is named, not what follows from it.
+
+    Args:
+        device: Whose equations.
+        statuses: What became of every plateau of the pulse, in order.
+        valid: Whether the states after it are within bounds.
+        fields: At its end.
+    """
+    status = jnp.where(valid, Status.SUCCESS, Status.OUT_OF_RANGE)
+    for step in reversed(statuses):
+        status = jnp.where(step == Status.SUCCESS, status, step)
+    return jnp.where(device.holds(fields), status, Status.BEYOND_MODEL).astype(jnp.int32)
 
 
 def _select(alive: Any, new: PyTree, old: PyTree) -> PyTree:

@@ -70,28 +70,35 @@ def device_of(terms: Any) -> AbstractDevice:
     return getattr(terms, "term", terms).device
 
 
-class _RungeKutta(diffrax.AbstractSolver):
-    """An explicit Runge-Kutta method that hands quasi-static fields from stage to stage."""
-
-    method: diffrax.AbstractERK = eqx.field(static=True)
+class DeviceMethod(diffrax.AbstractSolver):
+    """A diffrax method for `Motion`, whose own state is the fields that stage hands to stage."""
 
     term_structure: ClassVar = Motion
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
+
+    def strong_order(self, terms):
+        """None: for deterministic dynamics."""
+        return None
+
+    def init(self, terms, t0, t1, y0, args):
+        """Return the fields at the start, which diffrax takes for the method's own state."""
+        return args
+
+    def func(self, terms, t0, y0, args):
+        """Return the slope."""
+        return terms.vf(t0, y0, args)
+
+
+class _RungeKutta(DeviceMethod):
+    """An explicit Runge-Kutta method."""
+
+    method: diffrax.AbstractERK = eqx.field(static=True)
 
     def order(self, terms):
         return self.method.order(terms)
 
     def error_order(self, terms):
         return self.method.error_order(terms)
-
-    def strong_order(self, terms):
-        return None
-
-    def init(self, terms, t0, t1, y0, args):
-        return args
-
-    def func(self, terms, t0, y0, args):
-        return terms.vf(t0, y0, args)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         tableau: diffrax.ButcherTableau = self.method.tableau  # pyright: ignore
