@@ -244,7 +244,7 @@ def test_warmth_speeds_switching_up(device):
 
 
 def test_a_voltage_beyond_the_model_is_a_sentence_and_a_masked_lane(device):
-    # Its currents overflow on the way, which no step is short enough for. Few, because all are used.
+    # Its currents overflow on the way, for which no step is short enough: all of them are used.
     few = Rosenbrock(max_steps=64)
     with pytest.raises(RuntimeError, match=r"Pulse 1 of 1 \(-9 V.*a smaller amplitude"):
         aj.simulate(device, aj.stimuli.pulse_train([-9.0], width=1e-9), solver=few)
