@@ -12,3 +12,6 @@ from ._units import Unit as Unit
 from ._units import parse_quantity as parse_quantity
 from ._units import parse_unit as parse_unit
 from ._units import units as units
+from ._read import read_table as read_table
+from ._instruments import read_keithley as read_keithley
+from ._instruments import read_keysight as read_keysight
