@@ -107,8 +107,12 @@ def _keysight_record(
 ) -> xarray.Dataset:
     header, names, rows, lines = record
     if not rows:
-        raise UsageError(f"File {path} must hold lines `DataValue` after line {header}, but has none.")
-    swept = dict(zip(("voltage", "current"), _swept_channel(settings, names), strict=True))
+        raise UsageError(
+            f"File {path} must hold lines `DataValue` after line {header}, but has none."
+        )
+    swept: dict[str, str | None] = dict(
+        zip(("voltage", "current"), _swept_channel(settings, names), strict=True)
+    )
     table = Table(path, tuple(names), header, rows, np.array(lines))
     chosen = {
         kind: table.names[table.index(name, f"argument `{kind}`")] if name else swept.get(kind)
@@ -119,7 +123,10 @@ def _keysight_record(
         for kind, name in chosen.items()
     }
     sweep = _sweep_numbers(table, settings)
-    numbered = [[*(row + [""] * len(names))[: len(names)], str(n)] for row, n in zip(rows, sweep, strict=True)]
+    numbered = [
+        [*(row + [""] * len(names))[: len(names)], str(n)]
+        for row, n in zip(rows, sweep, strict=True)
+    ]
     table = Table(path, (*names, "sweep"), header, numbered, np.array(lines))
     columns = {
         kind: {"column": place + 1, "unit": unit_of_name(names[place]) or SI[kind]}
@@ -142,8 +149,10 @@ def _keysight_record(
     return dataset
 
 
-def _swept_channel(settings: dict[str, list[str]], names: list[str]) -> tuple[str | None, str | None]:
-    """Return names of voltage and current of the channel that VAR1 sweeps, where they are listed."""
+def _swept_channel(
+    settings: dict[str, list[str]], names: list[str]
+) -> tuple[str | None, str | None]:
+    """Return the names of voltage and current of the channel that VAR1 sweeps, if listed."""
     channels = zip(
         settings.get("Channel.VName", []),
         settings.get("Channel.IName", []),
@@ -213,18 +222,25 @@ def read_keithley(
     chosen: dict[str, list[int]] = {}
     for kind, name in given.items():
         if name is not None:
-            base = name if name in bases else _base(table.names[table.index(name, f"argument `{kind}`")])
+            base = (
+                name
+                if name in bases
+                else _base(table.names[table.index(name, f"argument `{kind}`")])
+            )
             chosen[kind] = bases[base]
         else:
             found = _only(table, kind, list(bases))
             if found is not None:
                 chosen[kind] = bases[list(bases)[found]]
-    wide = len(chosen["voltage"]) > 1
     columns: dict[str, Any] = {}
     for kind, places in chosen.items():
         unit = unit_of_name(table.names[places[0]]) or SI[kind]
         numbers = [place + 1 for place in places]
-        columns[kind] = {"columns": numbers, "unit": unit} if wide else {"column": numbers[0], "unit": unit}
+        columns[kind] = (
+            {"columns": numbers, "unit": unit}
+            if len(numbers) > 1
+            else {"column": numbers[0], "unit": unit}
+        )
     mapping = {
         "protocol": "iv_sweep",
         "columns": columns,

@@ -278,17 +278,22 @@ def _column(
     columns = columns if isinstance(columns, (list, tuple)) else [columns]
     for column in columns:
         if not isinstance(column, (str, int)) or isinstance(column, bool):
-            raise UsageError(f"Key {where} must give columns by name or number, but has {column!r}.")
+            raise UsageError(
+                f"Key {where} must give columns by name or number, but has {column!r}."
+            )
     two_axes = variable and len(spec.variables[variable].dims) == 2
     if wide and not two_axes:
         raise UsageError(f"Key {where} must give one `column`, for it is one number a row.")
     factor = entry.get("factor", 1.0)
     if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not factor:
-        raise UsageError(f"Key {where} must have a number other than 0 as `factor`, but has {factor!r}.")
+        raise UsageError(
+            f"Key {where} must have a number other than 0 as `factor`, but has {factor!r}."
+        )
     each = entry.get("each", "")
     if each not in ("", "device", "cycle") or (each and not wide):
         raise UsageError(
-            f"Key {where} must have `each: device` or `each: cycle`, beside `columns`, but has {each!r}."
+            f"Key {where} must have `each: device` or `each: cycle`, beside `columns`, "
+            f"but has {each!r}."
         )
     unit = entry.get("unit")
     column = Column(
@@ -354,8 +359,10 @@ def _check_complete(
         converted = column.variable in spec.variables and (
             spec.variables[column.variable].quantity != column.kind
         )
-        if converted and column.kind == "current" and not (
-            "read_voltage" in columns or "read_voltage" in constants
+        if (
+            converted
+            and column.kind == "current"
+            and not ("read_voltage" in columns or "read_voltage" in constants)
         ):
             raise UsageError(
                 f"Key {column.where} must come with a `read_voltage` (a column or a constant), "

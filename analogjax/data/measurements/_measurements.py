@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ class Measurements:
         checked = [check_measurement(part) for part in parts]
         seen: dict[str, int] = {}
         for part in checked:
-            name = str(part.attrs.get("name") or part.attrs["protocol"])
+            # A name is also that of a group of results.zarr, where "/" would make another level.
+            name = re.sub(r"[^\w.+-]+", "_", str(part.attrs.get("name") or part.attrs["protocol"]))
             seen[name] = seen.get(name, 0) + 1
             part.attrs["name"] = name if seen[name] == 1 else f"{name}_{seen[name]}"
         object.__setattr__(self, "parts", tuple(checked))
@@ -230,15 +232,11 @@ def level_distribution(retention: xarray.Dataset, read: int = 0) -> xarray.Datas
             f"is of {retention.attrs.get('protocol')!r} with {', '.join(map(str, retention))}."
         )
     if not -retention.sizes["read"] <= read < retention.sizes["read"]:
-        raise ValueError(
-            f"Argument `read` must be below {retention.sizes['read']}, but is {read}."
-        )
+        raise ValueError(f"Argument `read` must be below {retention.sizes['read']}, but is {read}.")
     part = retention.isel(read=read)
     there = np.isfinite(part["conductance"].values)
     names = [name for name in PROTOCOLS["level_distribution"].variables if name in part.variables]
     attrs = {key: retention.attrs[key] for key in ("source", "licence") if key in retention.attrs}
-    return measurement(
-        "level_distribution",
-        attrs={**attrs, "left_out": int((~there).sum())},
-        **{name: part[name].values[there] for name in names},
-    )
+    values: dict[str, Any] = {name: part[name].values[there] for name in names}
+    notes = {**attrs, "left_out": int((~there).sum())}
+    return measurement("level_distribution", attrs=notes, **values)

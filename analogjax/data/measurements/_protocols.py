@@ -106,7 +106,9 @@ PROTOCOLS = {
             pivot="pulse",
             amplitude=_needed("voltage", _TRAIN, "voltage of the pulse"),
             width=_needed("time", _TRAIN, "width of the pulse", rule="positive"),
-            gap=Variable("time", _TRAIN, "wait between this pulse and the next", rule="not negative"),
+            gap=Variable(
+                "time", _TRAIN, "wait between this pulse and the next", rule="not negative"
+            ),
             conductance=_needed("conductance", _TRAIN, "conductance after the pulse"),
             initial_conductance=Variable("conductance", _TRAIN[:1], "before the first pulse"),
             pulses=_needed("number", _TRAIN[:1], "pulses that were applied", whole=True),
@@ -230,9 +232,7 @@ def measurement(
             array = np.where(applied, array, np.nan)
         variables[name] = (variable.dims, array, _attributes(variable))
     coordinates = {
-        name: variables.pop(name)
-        for name in (*_COORDINATES, spec.pivot)
-        if name in variables
+        name: variables.pop(name) for name in (*_COORDINATES, spec.pivot) if name in variables
     }
     note = {"missing_means": missing_means} if missing_means else {}
     dataset = xr.Dataset(variables, coordinates, {"protocol": protocol, **note, **(attrs or {})})
@@ -365,7 +365,7 @@ def _check_order(dataset: xarray.Dataset, spec: Protocol) -> None:
 
 
 def out_of_order(values: np.ndarray) -> tuple[int, int, int] | None:
-    """Return row and column of the first value not above the last known one before, and its column."""
+    """Return row and column of the first value not above those before, and the column before."""
     steps = np.diff(values, axis=1)
     if np.all(steps > 0):
         return None

@@ -61,7 +61,7 @@ def from_table(table: Table, plan: Mapping) -> xarray.Dataset:
     attrs: dict[str, Any] = {**plan.attrs, "file": table.path.name}
     means = plan.missing_means or "not recorded, or after the last value of its row"
     if wide:
-        arrays = _from_wide(table, plan, wide, places, read)
+        arrays: dict[str, Any] = _from_wide(table, plan, wide, places, read)
     elif len(spec.dims) == 1:
         arrays = {name: values[:, 0] for name, values in read.items()}
     else:
@@ -170,7 +170,7 @@ def _from_wide(
 def _from_long(table: Table, plan: Mapping, read: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return arrays of two axes from a table of one reading a row."""
     spec = plan.protocol
-    outer, inner = spec.dims
+    outer = spec.dims[0]
     keys = [
         name
         for name in (outer, "device", "cycle", *(("level",) if spec.name == "read_noise" else ()))
@@ -180,7 +180,9 @@ def _from_long(table: Table, plan: Mapping, read: dict[str, np.ndarray]) -> dict
     order = np.argsort(group, kind="stable")  # rows of a group in the order of the file
     starts = np.searchsorted(group[order], np.arange(count))
     if spec.order in read:
-        _check_increase(table, plan.columns[spec.order], read[spec.order], np.split(order, starts[1:]))
+        _check_increase(
+            table, plan.columns[spec.order], read[spec.order], np.split(order, starts[1:])
+        )
     if spec.pivot in read:
         values, place = np.unique(read[spec.pivot][:, 0], return_inverse=True)
         _check_pivot(table, plan, group, place, len(values), count)

@@ -201,7 +201,10 @@ def split_lines(lines: Sequence[str], delimiter: str) -> list[list[str]]:
         return [line.split() for line in lines]
     if any('"' in line for line in lines):
         # Line by line, so that a stray quotation mark cannot swallow the lines that follow.
-        return [next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), []) for line in lines]
+        return [
+            next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+            for line in lines
+        ]
     return [line.split(delimiter) for line in lines]
 
 

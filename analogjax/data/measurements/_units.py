@@ -40,8 +40,9 @@ _WITH_PREFIX = {
 }
 # Other spellings, replaced before anything is looked up: both micro signs, both omegas, degrees.
 _SPELLINGS = {
-    "µ": "u", "μ": "u", "Ω": "ohm", "Ω": "ohm", "Ohms": "ohm", "ohms": "ohm", "Ohm": "ohm",
-    "OHM": "ohm", "°": "deg", "º": "deg", "℃": "degC", "℉": "degF", "sec": "s", "mho": "S",
+    "\u00b5": "u", "\u03bc": "u", "\u03a9": "ohm", "\u2126": "ohm", "Ohms": "ohm", "ohms": "ohm",
+    "Ohm": "ohm", "OHM": "ohm", "\u00b0": "deg", "\u00ba": "deg", "\u2103": "degC",
+    "\u2109": "degF", "sec": "s", "mho": "S",
 }  # fmt: skip
 
 
@@ -167,7 +168,6 @@ def parse_quantity(text: Any, quantity: str) -> float:
     number, symbol = match.groups()
     if not symbol and quantity != "number":
         raise ValueError(
-            f"must be a number and a unit of {quantity} (such as `{SI[quantity]}`), "
-            f"but is {text!r}"
+            f"must be a number and a unit of {quantity} (such as `{SI[quantity]}`), but is {text!r}"
         )
     return float(parse_unit(symbol, quantity).to_si(float(number)))
