@@ -27,8 +27,8 @@ _MISSING = (*MISSING, "9.9e37", "-9.9e37", "9.91e37")
 _MEANS = "not recorded, overflow or no number (9.9E37, 9.91E37), or after the end of its sweep"
 
 _PATTERNS = {
-    "voltage": r"(?i:.*volt.*)|.*[a-z\d_ ]V\d*|V[A-Za-z]{0,4}\d*|v\d*",
-    "current": r"(?i:.*curr.*)|.*[a-z\d_ ]I\d*|I(?!ndex)[A-Za-z]{0,4}\d*|i\d*",
+    "voltage": r"(?i:.*volt.*)|.*[a-z\d_ ]V\d*|V(?!al)[A-Za-z]*\d*|v\d*",
+    "current": r"(?i:.*curr.*)|.*[a-z\d_ ]I\d*|I(?!nd|mp|tem)[A-Za-z]*\d*|i\d*",
     "time": r"(?i:t|(?!date).*time.*)",
 }
 

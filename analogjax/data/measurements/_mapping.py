@@ -145,7 +145,8 @@ def read_mapping(mapping: str | os.PathLike[str] | AnyMapping[str, Any]) -> Mapp
 
     def keys_of(value: Any, options: tuple[str, ...], *path: str) -> dict[str, Any]:
         if not isinstance(value, AnyMapping):
-            raise UsageError(f"Key `{path[-1]}` in {at(*path)} must hold keys, but is {value!r}.")
+            key = f"Key `{path[-1]}` in {at(*path)}" if path else f"The mapping in {where}"
+            raise UsageError(f"{key} must hold keys, but is {value!r}.")
         for key in value:
             if key not in options:
                 raise UsageError(
@@ -154,7 +155,7 @@ def read_mapping(mapping: str | os.PathLike[str] | AnyMapping[str, Any]) -> Mapp
                 )
         return dict(value)
 
-    content = keys_of(content, _KEYS, "mapping")
+    content = keys_of(content, _KEYS)
     name = content.get("protocol")
     if name not in PROTOCOLS:
         raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,20 +115,30 @@ class Measurements:
         """Endurance: ``resistance_low``, ``resistance_high`` (device, cycle)."""
         return self.of("cycling")
 
-    def assume(self, **values: float) -> Measurements:
+    def assume(self, **values: float | Mapping[str, float]) -> Measurements:
         """Return the same with values that the source does not give, noted as assumed.
 
         Args:
-            **values: Number in SI by name of the variable, for every data set whose protocol has
-                it; it fills what is missing and changes nothing that was measured. Values of a
-                pulse that was not applied stay missing.
+            **values: By name of the variable, a number in SI for every data set whose protocol has
+                it, or {name of a data set: number}. It fills what is missing and changes nothing
+                that was measured; a pulse that was not applied stays missing.
 
         Raises:
             ValueError: If no data set can have such a variable, or nothing of it is missing.
         """
         parts = list(self.parts)
         for name, value in values.items():
-            filled = [_fill(part, name, value) for part in parts]
+            by_name = value if isinstance(value, Mapping) else dict.fromkeys(self.names, value)
+            for key in by_name:
+                if key not in self.names:
+                    raise ValueError(
+                        f"Argument `{name}` must name data sets ({', '.join(self.names)}), but "
+                        f"names {key!r}{nearest(key, self.names)}."
+                    )
+            filled = [
+                _fill(part, name, by_name[key]) if key in by_name else None
+                for key, part in zip(self.names, parts, strict=True)
+            ]
             if all(part is None for part in filled):
                 options = {
                     key

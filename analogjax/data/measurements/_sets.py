@@ -301,7 +301,8 @@ _SETS = {
     ),
     "wei_pulses": MeasuredSet(
         folder="wei_rram_pulses",
-        source="A. Wei",
+        source="A. Wei; all but set_sweep also in "
+        "https://github.com/robert-radway/NI-RRAM-Python (data)",
         licence="MIT",
         parts={
             "set": (("set_sweep.tsv.gz",), _switching(+1)),
