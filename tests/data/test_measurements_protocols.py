@@ -85,6 +85,15 @@ def test_pulses_are_numbered_and_counted():
     assert trains["amplitude"].attrs["missing"] == 1
 
 
+def test_every_tenth_pulse():
+    trains = m.measurement("pulse_train", pulse=[10, 20, 30], **EXAMPLES["pulse_train"])
+    # The others were applied as well, but not read.
+    np.testing.assert_array_equal(trains["pulses"], [20, 30])
+    np.testing.assert_array_equal(trains["width"], [[1e-6, 1e-6, np.nan], [1e-6] * 3])
+    with pytest.raises(ValueError, match="`pulse` of measurement 'pulse_train' must increase"):
+        m.measurement("pulse_train", pulse=[10, 30, 20], **EXAMPLES["pulse_train"])
+
+
 def test_a_part_counts_anew():
     trains = m.measurement("pulse_train", **EXAMPLES["pulse_train"])
     part = trains.isel(train=slice(1, 2), pulse=slice(0, 2))
@@ -118,7 +127,7 @@ def test_a_part_counts_anew():
             "iv_sweep",
             lambda d: d.assign(current=("point", [0.0, 1.0, 2.0], {"units": "A"})),
             "Variable `current` of measurement 'iv_sweep' must have the axes (sweep, point), but "
-            "has (point).",
+            "has (point); a slice or a list selects without losing an axis.",
         ),
         (
             "iv_sweep",

@@ -58,6 +58,7 @@ def test_relaxation(real):
     # The levels are bins of the first reading, as the note says.
     bins = np.floor(cells["conductance"].values[:, 0] / (40e-6 / 32))
     np.testing.assert_array_equal(bins, cells["level"])
+    assert np.sum(cells["level"] > 31) == 69
     levels = data.level_distribution(cells, -1)
     assert levels.sizes["sample"] == 16292
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analogjax.data import measurements as m
@@ -18,6 +18,7 @@ BASES = {
 }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.integers(-(10**9), 10**9), st.sampled_from(sorted(POWERS)), st.sampled_from(sorted(BASES))
 )
@@ -28,6 +29,7 @@ def test_a_prefix_is_a_power_of_ten_and_rounded_once(n, prefix, base):
     assert unit.to_si(n) == float(f"{n}e{POWERS[prefix]}")
 
 
+@settings(deadline=None)
 @given(
     st.floats(1e-6, 1e6) | st.floats(-1e6, -1e-6),
     st.sampled_from(m.units()),
@@ -38,6 +40,7 @@ def test_there_and_back(x, symbol):
     np.testing.assert_allclose(unit.from_si(unit.to_si(x)), x, rtol=1e-14, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(m.units()), st.sampled_from(m.units()))
 def test_units_of_one_quantity_are_ordered_alike(a, b):
     a, b = m.parse_unit(a), m.parse_unit(b)

@@ -177,7 +177,7 @@ def _fill(part: xarray.Dataset, name: str, value: float) -> xarray.Dataset | Non
     old = part[name].values if name in part.variables else np.full(shape, np.nan)
     missing = np.isnan(old)
     if spec.name == "pulse_train" and len(shape) == 2:
-        missing &= np.arange(shape[1]) < part["pulses"].values[:, None]
+        missing &= part["pulse"].values <= part["pulses"].values[:, None]
     if not missing.any():
         return None
     attributes = {"units": variable.units, "long_name": variable.meaning}

@@ -103,6 +103,7 @@ PROTOCOLS = {
             "pulse_train",
             "Pulses one after another, with a read after each.",
             _TRAIN,
+            order="pulse",
             pivot="pulse",
             amplitude=_needed("voltage", _TRAIN, "voltage of the pulse"),
             width=_needed("time", _TRAIN, "width of the pulse", rule="positive"),
@@ -112,7 +113,9 @@ PROTOCOLS = {
             conductance=_needed("conductance", _TRAIN, "conductance after the pulse"),
             initial_conductance=Variable("conductance", _TRAIN[:1], "before the first pulse"),
             pulses=_needed("number", _TRAIN[:1], "pulses that were applied", whole=True),
-            pulse=_needed("number", _TRAIN[1:], "number of the pulse, from 1", whole=True),
+            pulse=_needed(
+                "number", _TRAIN[1:], "number of the pulse, from 1", rule="positive", whole=True
+            ),
         ),
         _protocol(
             "single_pulse",
@@ -228,7 +231,8 @@ def measurement(
             ) from None
         if protocol == "pulse_train" and name in ("amplitude", "width", "gap"):
             # One number for all of them is meant for the pulses that were applied.
-            applied = np.arange(shape[1]) < np.broadcast_to(arrays["pulses"], shape[:1])[:, None]
+            pulses = np.broadcast_to(arrays["pulses"], shape[:1])
+            applied = arrays["pulse"] <= pulses[:, None]
             array = np.where(applied, array, np.nan)
         variables[name] = (variable.dims, array, _attributes(variable))
     coordinates = {
@@ -309,7 +313,9 @@ def _count_pulses(arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
             if array.ndim:
                 known |= np.broadcast_to(np.isfinite(array), shape)
         last = shape[1] - np.argmax(known[:, ::-1], axis=1)
-        arrays["pulses"] = np.where(known.any(axis=1), last, 0)
+        # Where every tenth pulse is listed, those in between were applied as well.
+        number = np.broadcast_to(arrays["pulse"], shape[1:])[last - 1]
+        arrays["pulses"] = np.where(known.any(axis=1), number, 0)
 
 
 def _attributes(variable: Variable) -> dict[str, Any]:
@@ -329,7 +335,7 @@ def _check_variable(dataset: xarray.Dataset, spec: Protocol, key: str) -> None:
     if array.dims != variable.dims:
         raise ValueError(
             f"{who} must have the axes ({', '.join(variable.dims)}), but has "
-            f"({', '.join(map(str, array.dims))})."
+            f"({', '.join(map(str, array.dims))}); a slice or a list selects without losing an axis."
         )
     if variable.quantity == "label" and array.dtype.kind in "iuUOT":
         dataset[key].attrs.setdefault("units", "1")
