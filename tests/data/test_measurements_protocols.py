@@ -127,7 +127,7 @@ def test_a_part_counts_anew():
             "iv_sweep",
             lambda d: d.assign(current=("point", [0.0, 1.0, 2.0], {"units": "A"})),
             "Variable `current` of measurement 'iv_sweep' must have the axes (sweep, point), but "
-            "has (point); a slice or a list selects without losing an axis.",
+            "has (point); a slice or a list selects and keeps all axes.",
         ),
         (
             "iv_sweep",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...runs import UsageError
 from ...runs._errors import nearest
-from ._protocols import PROTOCOLS, Protocol, Variable
+from ._protocols import PROTOCOLS, Protocol
 from ._table import MISSING, Table
 from ._units import SI, Unit, parse_quantity, parse_unit
 
@@ -168,7 +168,8 @@ def read_mapping(mapping: str | os.PathLike[str] | AnyMapping[str, Any]) -> Mapp
     missing = _tokens(content.get("missing", MISSING), at("missing"))
     file["missing"] = missing
 
-    options = tuple(_options(spec))
+    options_of = _options(spec)
+    options = tuple(options_of)
     columns = {}
     for key, value in keys_of(content.get("columns") or {}, options, "columns").items():
         if isinstance(value, (str, int)) and not isinstance(value, bool):
@@ -184,9 +185,12 @@ def read_mapping(mapping: str | os.PathLike[str] | AnyMapping[str, Any]) -> Mapp
 
     constants: dict[str, float | int | str] = {}
     rate = None
-    scalars = (*options, *(("sweep_rate",) if name == "iv_sweep" else ()))
+    scalars = (
+        *(o for o in options if options_of[o][0]),
+        *(("sweep_rate",) if name == "iv_sweep" else ()),
+    )
     for key, value in keys_of(content.get("constants") or {}, scalars, "constants").items():
-        variable, kind = ("", "voltage ramp") if key == "sweep_rate" else _options(spec)[key]
+        variable, kind = ("", "voltage ramp") if key == "sweep_rate" else options_of[key]
         if kind != "label":
             try:
                 value = parse_quantity(value, kind)
@@ -201,6 +205,11 @@ def read_mapping(mapping: str | os.PathLike[str] | AnyMapping[str, Any]) -> Mapp
             raise UsageError(
                 f"Key `constants: {key}` in {at('constants', key)} must be a variable of protocol "
                 f"{name!r}, but is none (did you mean `{variable}`?)."
+            )
+        if key in columns:
+            raise UsageError(
+                f"Key `constants: {key}` in {at('constants', key)} must be left out, because "
+                f"`columns: {columns[key].key}` gives it for each row."
             )
         constants[key] = value
     _check_complete(spec, columns, constants, at("columns"))
@@ -261,11 +270,6 @@ def _options(spec: Protocol) -> dict[str, tuple[str, str]]:
     if spec.dims[0] not in options and len(spec.dims) == 2:
         options[spec.dims[0]] = ("", "label")
     return options
-
-
-def group_key(spec: Protocol) -> Variable:
-    """Return what the column named like the outer axis holds."""
-    return Variable("label", spec.dims[:1], f"which {spec.dims[0]}")
 
 
 def _column(

@@ -335,7 +335,7 @@ def _check_variable(dataset: xarray.Dataset, spec: Protocol, key: str) -> None:
     if array.dims != variable.dims:
         raise ValueError(
             f"{who} must have the axes ({', '.join(variable.dims)}), but has "
-            f"({', '.join(map(str, array.dims))}); a slice or a list selects without losing an axis."
+            f"({', '.join(map(str, array.dims))}); a slice or a list selects and keeps all axes."
         )
     if variable.quantity == "label" and array.dtype.kind in "iuUOT":
         dataset[key].attrs.setdefault("units", "1")
