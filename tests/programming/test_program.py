@@ -283,18 +283,26 @@ def film():
     return FourTerminalTiO2(8)
 
 
-def test_one_run_conditions_and_finds_the_window(film):
-    protocol = dict(v=5.0, pulses=6, width=0.25)
-    state, window = condition_and_window(film, **protocol)
+PROTOCOL = dict(v=5.0, pulses=6, width=0.25)
+
+
+@pytest.fixture(scope="module")
+def conditioned(film):
+    """State and window of the film."""
+    return condition_and_window(film, **PROTOCOL)
+
+
+def test_one_run_conditions_and_finds_the_window(film, conditioned):
+    state, window = conditioned
     # The same pulses in two runs instead of one: equal to the solver's round-off.
-    apart = condition(film, **protocol)
+    apart = condition(film, **PROTOCOL)
     np.testing.assert_allclose(state, apart, atol=1e-10)
-    other = find_window(film, apart, **protocol)
+    other = find_window(film, apart, **PROTOCOL)
     assert float(window.r_low) == pytest.approx(float(other.r_low), rel=1e-10)
 
 
-def test_a_small_film_is_programmed_and_keeps_its_vacancies(film):
-    state, window = condition_and_window(film, pulses=20)
+def test_a_small_film_is_programmed_and_keeps_its_vacancies(film, conditioned):
+    state, window = conditioned
     programmer = make_programmer(film, 6, state=state, window=window)
     lanes = programmer.start(2, key=KEY)
     before = jnp.sum(lanes.state, axis=(1, 2))
