@@ -176,8 +176,8 @@ line between the ends of a half cycle, over its window (second cycle).
 
 LEVELS = """## Levels
 
-Write-verify, one controller for all, at most 20 pulses a level, levels linear in conductance, the
-standard noise. Amplitudes, widths, windows and settings of the feedback (`configs/programming`)
+Write-verify, one controller for all, at most 20 pulses a level (1,000 for soft bounds, whose pulses
+are small steps), levels linear in conductance, the standard noise. Amplitudes, widths, windows and settings of the feedback (`configs/programming`)
 are assumed, but for the window of JART (100 to 543 uS, Z. Yu et al., arXiv:2403.06746). A level
 is missed when its pulses run out.
 """
