@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._base import AbstractDevice
 from ._programmed import AbstractProgrammedDevice
+from .cycle import CycleToCycle
 
 _HOOKS = {
     "stochastic": "motion",
@@ -22,6 +23,8 @@ def chance(device: AbstractDevice) -> list[str]:
     Args:
         device: The device.
     """
+    if isinstance(device, CycleToCycle):
+        return ["cycles", *chance(device.device)]
     kind = type(device)
     found = [
         what

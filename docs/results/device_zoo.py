@@ -56,13 +56,14 @@ def main(folder: Path) -> None:
 
 def cards(devices, m) -> list[str]:
     """What each device is."""
-    from analogjax.devices import DeviceConfig, chance
+    from analogjax.devices import CycleConfig, DeviceConfig, chance
 
     rows = []
     for name, entry in devices.items():
-        built = DeviceConfig(**entry["programming"]["device"]).build()
+        spelled = entry["programming"]["device"]
+        built = DeviceConfig(**spelled | {"cycle": CycleConfig(**spelled["cycle"])}).build()
         warm = "not in the model"
-        if "ambient_temperature" in built.PARAMETERS:
+        if "ambient_temperature" in built.parameters():
             warm = "yes"
         if f"conductance_per_kelvin_{name}" in m:
             warm = f"yes; read {100 * m[f'conductance_per_kelvin_{name}']:+.2f} %/K"
@@ -219,8 +220,10 @@ LIMITS = """## What this does and does not say
   Nb:SrTiO3 and of the behavioural devices keep their state at 0 V by construction, and the
   statistics of the RRAM array are those 1 s after writing: for them the later columns say
   nothing.
-* JART begins inside its window, because its pulses would take seconds to form a fresh cell; its
-  variation between devices and from cycle to cycle is not switched on. Stanford-PKU is programmed
+* JART begins inside its window, because its pulses would take seconds to form a fresh cell. v1b-var
+  draws four parameters anew in every half cycle: the pulses of one cycle end elsewhere than those of
+  the next, and write-verify, which looks after every pulse, pays nothing for it. Variation between
+  devices is not switched on. Stanford-PKU is programmed
   by pulses of a picosecond to 0.1 us that no circuit makes (with longer ones its noise misses
   levels), to a quarter of a pitch; its loops and switching times are without chance.
 * Nb:SrTiO3 (a listing fitted to its own loops) is driven at voltages that are assumed, Yakopcic

@@ -174,7 +174,7 @@ def report_cards(run, zoo, built, traces) -> None:
     for name, entry in zoo.items():
         device = built[name]
         slope = traces.get(name, {}).get("per_kelvin")
-        warm = "no" if "ambient_temperature" not in device.PARAMETERS else "yes"
+        warm = "no" if "ambient_temperature" not in device.parameters() else "yes"
         if slope is not None:
             warm = f"{100 * float(slope):+.2f} %/K"
             run.metric(f"conductance_per_kelvin_{name}", slope, "d ln G / dT, half-way up")

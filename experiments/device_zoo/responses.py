@@ -62,7 +62,7 @@ def pulse_trace(config, run, entry, device: AbstractDevice) -> dict:
     if chance(device):
         key = jax.random.fold_in(jax.random.key(run.seed), 2)
         found["random"] = 1 / aj.simulate(device, drive, key=key).read_resistance
-    if "ambient_temperature" in device.PARAMETERS:
+    if "ambient_temperature" in device.parameters():
         t = device.parameters()["ambient_temperature"]
         # One kelvin either way, for devices whose read is an iteration.
         up, down = (device.replace(ambient_temperature=t + d).read(middle) for d in (1.0, -1.0))
