@@ -129,6 +129,13 @@ class AbstractDevice(eqx.Module):
     def valid(self, state: PyTree) -> Bool[Array, ""]:
         """Return whether a state is one the model can be in (finite, within its bounds)."""
 
+    def check_state(self, state: PyTree) -> None:
+        """Raise if a (concrete) state is one that the device cannot be in.
+
+        Raises:
+            ValueError: It is.
+        """
+
     def project(self, state: PyTree) -> PyTree:
         """Return the nearest state within hard bounds; applied after every time step."""
         return state

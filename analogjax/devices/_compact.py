@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._checks import check_not_negative
+from .._checks import check_between, check_not_negative, check_not_zero, is_traced
 from .._types import Array, Bool, Scalar, ScalarLike
 from ._base import Path
 from ._presets import AbstractPresetDevice
@@ -36,11 +36,28 @@ class AbstractCompactDevice(AbstractPresetDevice):
         """Return the smallest and the largest state; a motion beyond them ends there."""
         return -jnp.inf, jnp.inf
 
+    def check_state(self, state: Scalar) -> None:
+        """Raise if a (concrete) state lies outside `bounds`, but for round-off.
+
+        Raises:
+            ValueError: It does.
+        """
+        low, high = self.bounds()
+        if is_traced(state) or is_traced(low) or is_traced(high) or jnp.ndim(low) or jnp.ndim(high):
+            return
+        slack = 1e-4 * min(float(high - low), 1.0)
+        check_between("state", state, float(low) - slack, float(high) + slack)
+
+    def check(self) -> None:
+        """Raise for a read voltage of zero, which reads nothing."""
+        check_not_zero("read_voltage", self.read_voltage, "V")
+
     def progress(self, begun: Scalar, state: Scalar) -> Scalar:
         """Return how far a write has come: 0 where it began, 1 at the bound it runs towards."""
         low, high = self.bounds()
         bound = jnp.where(state > begun, high, low)
-        return jnp.where(state == begun, 0.0, (state - begun) / (bound - begun))
+        # At the bound already there is nowhere to go, and nothing to divide by.
+        return (state - begun) / jnp.where(state == begun, 1.0, bound - begun)
 
     # What follows.
 

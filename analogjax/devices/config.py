@@ -44,9 +44,15 @@ class CycleConfig:
         """Return the device with this spread, or as it is if there is none.
 
         Raises:
-            ValueError: A spread of a device with more than one state number, or a wrong one.
+            ValueError: A spread of a device with more than one state number, a wrong one, or
+                bounds of what has none.
         """
         if not (self.relative or self.absolute):
+            if self.bounds or self.follow:
+                raise ValueError(
+                    "Argument `cycle` must say in `relative` or `absolute` how much "
+                    f"{next(iter([*self.bounds, *self.follow]))} differs, but does not."
+                )
             return device
         if not isinstance(device, AbstractCompactDevice):
             raise ValueError(
@@ -116,7 +122,8 @@ class DeviceConfig:
     @property
     def label(self) -> str:
         """The device in a word or two, for legends."""
-        return self.kind if self.preset is None else f"{self.kind} {self.preset}"
+        cycles = "with cycles" if str(self.cycle) else None
+        return " ".join(part for part in (self.kind, self.preset, cycles) if part is not None)
 
     def describe(self) -> str:
         """Return the device as a phrase, for texts."""

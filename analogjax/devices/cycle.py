@@ -57,8 +57,18 @@ class CycleToCycle(AbstractDevice):
             follow: Those that move with the state.
 
         Raises:
-            ValueError: A name that is no parameter of the device, or that has no spread.
+            ValueError: A device with more than one state number or with a law per pulse, a spread
+                without names, a name that is no parameter of the device or has no spread.
         """
+        if not isinstance(device, AbstractCompactDevice) or device.default_solver == "step":
+            raise ValueError(
+                "Argument `device` must have one state number and a velocity, but is a "
+                f"{type(device).__name__}."
+            )
+        if not isinstance(spread, Spread) or not spread.names:
+            raise ValueError("Argument `spread` must be a `Spread` that names a parameter.")
+        if isinstance(follow, str):
+            raise ValueError(f"Argument `follow` must be a tuple of names, but is {follow!r}.")
         check_names(type(device), spread.names)
         for name in follow:
             if name not in spread.names:
@@ -205,6 +215,10 @@ class CycleToCycle(AbstractDevice):
     ) -> tuple[Scalar, Scalar, PyTree]:
         """Return the current at v on the plateau [A] and the resistance after it [ohm]."""
         return self.current(v, plateau), self.read(after), guess
+
+    def check_state(self, state: CycleState) -> None:
+        """Raise if the device cannot be in a (concrete) state."""
+        self.device.check_state(state.inner)
 
     def project(self, state: CycleState) -> CycleState:
         """Return the state within the device's bounds."""

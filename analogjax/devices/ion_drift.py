@@ -56,6 +56,7 @@ class LinearIonDrift(AbstractWindowedDevice):
 
     def check(self) -> None:
         """Raise unless the device has two resistances."""
+        super().check()
         check_order(self, "r_on", "r_off", "ohm")
 
     def init_state(self, x: ScalarLike | None = None) -> Scalar:

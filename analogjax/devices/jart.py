@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_choice, check_positive
+from .._checks import check_between, check_choice, check_positive, is_traced
 from .._types import Array, Bool, Scalar, ScalarLike
 from . import _jart_current as physics
 from ._base import Path
@@ -23,6 +23,7 @@ from ._compact import AbstractCompactDevice
 from ._jart_current import OperatingPoint, operating_point
 from ._jart_fits import current_n22, current_tud
 from ._parameters import parameter
+from ._windows import check_order
 
 LISTING = "v1b listing, as in V. Ntinas et al., doi 10.1109/SMACD58065.2023.10192107"
 
@@ -156,6 +157,23 @@ class JartVCM(AbstractCompactDevice):
             return jnp.log(self.n_init)
         check_positive("disc_vacancies", disc_vacancies, "1e26/m^3")
         return jnp.log(jnp.asarray(disc_vacancies, self.n_init.dtype))
+
+    def check(self) -> None:
+        """Raise unless densities and lengths are in the right order."""
+        super().check()
+        check_order(self, "n_min", "n_max", "1e26/m^3")
+        check_order(self, "disc_length", "cell_length", "m")
+
+    def check_state(self, state: Scalar) -> None:
+        """Raise if a (concrete) state ln N is far outside `n_min` and `n_max`.
+
+        Raises:
+            ValueError: It is, such as a density in place of its logarithm.
+        """
+        low, high = jnp.log(self.n_min), jnp.log(self.n_max)
+        if not (is_traced(state) or is_traced(low) or jnp.ndim(low)):
+            # Wider by a spread of cells: a state may come from a cell with other bounds.
+            check_between("state", state, float(low) - 3, float(high) + 1)
 
     def disc_vacancies(self, state: Scalar) -> Scalar:
         """Return the vacancy density of the disc [1e26 1/m^3]."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_not_negative
+from .._checks import check_not_negative, check_positive, is_traced
 from .._types import Scalar, ScalarLike
 from ._compact import AbstractCompactDevice
 from ._parameters import parameter
@@ -109,10 +109,17 @@ class PulseLaw(eqx.Module):
 
     def resistance(self, n: ScalarLike) -> Scalar:
         """Return the resistance [ohm] after n pulses (n > 0, not necessarily whole)."""
+        check_positive("n", n)
         return self.r_0 + self.r_1 * jnp.asarray(n, self.r_1.dtype) ** self.exponent
 
     def count(self, resistance: ScalarLike) -> Scalar:
-        """Return how many pulses lead to a resistance [ohm] above `r_0`."""
+        """Return how many pulses lead to a resistance [ohm] above `r_0`.
+
+        Raises:
+            ValueError: A resistance not above it, which no number of pulses leads to.
+        """
+        if not (is_traced(resistance) or is_traced(self.r_0)):
+            check_positive("resistance - r_0", jnp.asarray(resistance) - self.r_0, "ohm")
         return ((resistance - self.r_0) / self.r_1) ** (1 / self.exponent)
 
     def pulse(self, resistance: ScalarLike, pulses: ScalarLike = 1.0) -> Scalar:

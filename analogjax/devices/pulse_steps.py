@@ -76,6 +76,7 @@ class AbstractPulseStepDevice(AbstractCompactDevice):
 
     def check(self) -> None:
         """Raise unless the two conductances differ in the right order."""
+        super().check()
         check_order(self, "g_min", "g_max", "S")
 
     @abc.abstractmethod

@@ -50,11 +50,14 @@ class SchottkyInterface(AbstractCompactDevice):
     v_tau: Scalar = parameter(0.062, "V", "voltage that divides tau by e", _OURS)
     activation_energy: Scalar = parameter(0.8, "eV", "barrier of the motion", _OURS, zero=True)
     x_0: Scalar = parameter(0.1, "-", "state of the fresh device", _OURS, low=0.0, high=1.0)
-    ambient_temperature: Scalar = parameter(ROOM_TEMPERATURE, "K", "ambient", "assumed")
+    ambient_temperature: Scalar = parameter(
+        ROOM_TEMPERATURE, "K", "ambient", "assumed", low=200.0, high=500.0
+    )
     read_voltage: Scalar = parameter(0.3, "V", "read voltage", "assumed", low=-10.0, high=10.0)
 
     def check(self) -> None:
         """Raise unless the barrier has room."""
+        super().check()
         check_order(self, "phi_min", "phi_max", "eV")
 
     def init_state(self, x: ScalarLike | None = None) -> Scalar:

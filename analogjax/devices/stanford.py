@@ -70,11 +70,12 @@ class StanfordPKU(AbstractCompactDevice):
     variation_step: Scalar = parameter(
         1e-9, "s", "time step dt_0 that dg_0 belongs to", _LISTING + ": its bound of the time step"
     )
-    ambient_temperature: Scalar = parameter(298.0, "K", "ambient", _LISTING)
+    ambient_temperature: Scalar = parameter(298.0, "K", "ambient", _LISTING, low=200.0, high=500.0)
     read_voltage: Scalar = parameter(0.1, "V", "read voltage", "assumed", low=-10.0, high=10.0)
 
     def check(self) -> None:
         """Raise unless the gap has room."""
+        super().check()
         check_order(self, "gap_min", "gap_max", "m")
 
     def init_state(self, gap: ScalarLike | None = None) -> Scalar:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative
@@ -24,9 +25,9 @@ class Spread(eqx.Module):
     stays), an absolute one a standard deviation in the parameter's own unit (normal).
     """
 
-    relative: dict[str, ScalarLike]
-    absolute: dict[str, ScalarLike]
-    bounds: dict[str, tuple[ScalarLike, ScalarLike]]
+    relative: dict[str, Any]
+    absolute: dict[str, Any]
+    bounds: dict[str, tuple[Any, Any]]
 
     def __init__(
         self,
@@ -46,9 +47,13 @@ class Spread(eqx.Module):
             ValueError: A negative standard deviation, a parameter named twice, bounds that do not
                 ascend or of a parameter without a spread.
         """
-        self.bounds = dict(bounds or {})
-        self.relative = dict(relative or {})
-        self.absolute = dict(absolute or {})
+        # Arrays, not Python's numbers, so that spreads of other sizes share one compilation; of
+        # NumPy, because this runs at import, where JAX has not been told of a precision yet.
+        self.bounds = {
+            k: (_number(low), _number(high)) for k, (low, high) in (bounds or {}).items()
+        }
+        self.relative = {name: _number(value) for name, value in (relative or {}).items()}
+        self.absolute = {name: _number(value) for name, value in (absolute or {}).items()}
         for name, value in (self.relative | self.absolute).items():
             check_not_negative(name, value)
         twice = sorted(self.relative.keys() & self.absolute.keys())
@@ -65,6 +70,11 @@ class Spread(eqx.Module):
             if not low < high:
                 raise ValueError(
                     f"Argument `bounds` must ascend, but is ({low:g}, {high:g}) for {name}."
+                )
+            if name in self.relative and not low > 0:
+                raise ValueError(
+                    "Argument `bounds` must be above 0 where the logarithm is drawn, but is "
+                    f"({low:g}, {high:g}) for {name}."
                 )
 
     @property
@@ -88,6 +98,11 @@ class Spread(eqx.Module):
         else:
             normal = jax.random.normal(key, value.shape, value.dtype)
         return value * jnp.exp(spread * normal) if logarithmic else value + spread * normal
+
+
+def _number(value: Any) -> Any:
+    """A plain number as an array; a JAX array as it is, with its derivatives."""
+    return value if isinstance(value, jax.Array) else np.asarray(value, float)
 
 
 FILM_SPREAD = Spread(
@@ -119,6 +134,16 @@ deviations that a public netlist generator feeds it and the bounds that are used
 demonstration grid, Z. Yu et al., arXiv:2403.06746). That the two belong together is *assumed*."""
 
 
+def _check_drawn(device: AbstractDevice, name: str, value: Array) -> None:
+    try:
+        type(device).PARAMETERS[name].check(name, value)
+    except ValueError as error:
+        raise ValueError(
+            "Argument `spread` must draw values that a device may have (try `bounds` or a relative "
+            f"one), but: {error}"
+        ) from None
+
+
 def sample_devices(device: Device, spread: Spread, count: int, *, key: PRNGKeyArray) -> Device:
     """Draw devices around a nominal one.
 
@@ -133,7 +158,8 @@ def sample_devices(device: Device, spread: Spread, count: int, *, key: PRNGKeyAr
         (``eqx.filter_vmap(lambda d: simulate(d, drive, throw=False))(devices)``).
 
     Raises:
-        ValueError: A parameter that the device does not have, or a count below one.
+        ValueError: A parameter that the device does not have or may not have that value (such as a
+            negative length from a wide normal distribution), or a count below one.
     """
     if count < 1:
         raise ValueError(f"Argument `count` must be at least 1, but is {count}.")
@@ -146,6 +172,7 @@ def sample_devices(device: Device, spread: Spread, count: int, *, key: PRNGKeyAr
         value = jnp.broadcast_to(value, (count,))
         if name in spread.names:
             value = spread.draw(name, value, key=streams[name])
+            _check_drawn(device, name, value)
         drawn[name] = value
     names = tuple(drawn)
     return eqx.tree_at(

@@ -64,6 +64,7 @@ class AbstractThresholdDevice(AbstractWindowedDevice):
 
     def check(self) -> None:
         """Raise unless off lies above on."""
+        super().check()
         check_order(self, "r_on", "r_off", "ohm")
         check_order(self, "w_on", "w_off", "m")
 

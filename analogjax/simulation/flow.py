@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_whole
+from .._checks import check_float64, check_positive, check_whole
 from .._types import Array, Float, Scalar
 from ..devices import AbstractCompactDevice
 from .result import Status
 from .solvers import AbstractSolver, StepResult
 
-_SAME = 1e-4
+_SAME = 1e-9
 """Relative difference of a parameter up to which a device is taken for the tabulated one."""
 
 # Gauss-Legendre on a cell, fifth order.
@@ -37,7 +37,8 @@ class FlowMap(AbstractSolver):
     Made by `FlowMap.tabulate`. Differentiable by voltage, width and state, and by the device's
     parameters where `tabulate` is called inside the function that is differentiated. A pulse
     outside the tables (in voltage or state), a ramp, or a device with other parameters is
-    reported as failed.
+    reported as failed; a device of another kind, or with other options, is refused. Of tables that
+    were made outside, the derivative by the device's parameters is zero.
     """
 
     origin: Float[Array, "2"]
@@ -54,8 +55,8 @@ class FlowMap(AbstractSolver):
     """Theta at the edges of the cells, negative voltages first, in that unit."""
     log_speed: Float[Array, "starts voltages"]
     """Speed there, in cells per that unit."""
-    parameters: dict[str, Scalar]
-    """Of the device that was tabulated."""
+    device: AbstractCompactDevice
+    """The device that was tabulated."""
     cells: int = eqx.field(static=True)
 
     @classmethod
@@ -82,8 +83,17 @@ class FlowMap(AbstractSolver):
             cells: Cells along the state, a power of two.
 
         Raises:
-            ValueError: Ranges that do not ascend or hold 0 V, cells that are no power of two.
+            ValueError: A device of another kind, ranges that do not ascend or hold 0 V, cells that
+                are no power of two.
         """
+        if not isinstance(device, AbstractCompactDevice) or device.default_solver != "rosenbrock":
+            raise ValueError(
+                "Argument `device` must have one state number, a velocity and no chance in it, but "
+                f"is a {type(device).__name__}."
+            )
+        if device.needs_float64:
+            check_float64(f"A `FlowMap` of a {type(device).__name__}")
+        check_positive("step", step, "V")
         check_whole("cells", cells, 4)
         if cells & (cells - 1):
             raise ValueError(f"Argument `cells` must be a power of two, but is {cells}.")
@@ -110,8 +120,14 @@ class FlowMap(AbstractSolver):
         v, width = plateau.start, plateau.duration
         after, good = self.move(state, v, width)
         good &= plateau.start == plateau.stop
-        for name, value in self.parameters.items():
-            good &= jnp.abs(getattr(device, name) - value) <= _SAME * jnp.abs(value)
+        if jax.tree.structure(device) != jax.tree.structure(self.device):
+            raise ValueError(
+                "Argument `solver` must have been tabulated for this kind of device and its "
+                f"options, but is of another {type(self.device).__name__}."
+            )
+        pairs = zip(jax.tree.leaves(device), jax.tree.leaves(self.device), strict=True)
+        for value, tabulated in pairs:
+            good &= jnp.abs(value - tabulated) <= _SAME * jnp.abs(tabulated)
         after = jnp.where(good, after, state)
         zero = jnp.zeros((), jnp.int32)
         status = jnp.where(good, Status.SUCCESS, Status.NO_FLOW).astype(jnp.int32)
@@ -234,4 +250,4 @@ def _tabulate(device, low, high, ranges, step, cells) -> FlowMap:
     sides = list(zip(*rows, strict=True))
     scalars = [jnp.stack(pair) for pair in sides[:5]]
     tables = [jnp.concatenate(pair) for pair in sides[5:]]
-    return FlowMap(*scalars, *tables, device.parameters(), cells)  # pyright: ignore
+    return FlowMap(*scalars, *tables, device, cells)  # pyright: ignore

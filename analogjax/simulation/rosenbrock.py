@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._checks import check_positive
+from .._checks import check_positive, check_whole
 from .solvers import AbstractSolver, DeviceMethod, Motion, device_of, integrate
 
 # RODASP, order 4(3), L-stable and stiffly accurate, without loss of order where the slope depends
@@ -106,19 +106,24 @@ class Rosenbrock(AbstractSolver):
     atol: float = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
 
-    def __init__(self, rtol: float = 1e-6, atol: float = 1e-6, *, max_steps: int = 4096):
+    def __init__(
+        self, rtol: float | None = None, atol: float | None = None, *, max_steps: int = 4096
+    ):
         """Choose tolerances.
 
         Args:
-            rtol: Relative tolerance of a step.
-            atol: Absolute tolerance of a step, in units of the state.
+            rtol: Relative tolerance of a step; 1e-6 if None, in float32 1e-5.
+            atol: Absolute tolerance of a step, in units of the state; likewise.
             max_steps: Most steps a pulse may take.
 
         Raises:
-            ValueError: A tolerance not above zero or (in float32) too tight.
+            ValueError: A tolerance not above zero or (in float32) too tight, `max_steps` below one.
         """
+        usual = 1e-6 if jax.config.read("jax_enable_x64") else 1e-5
+        rtol, atol = (usual if x is None else x for x in (rtol, atol))
         check_positive("rtol", rtol)
         check_positive("atol", atol)
+        check_whole("max_steps", max_steps)
         if not jax.config.read("jax_enable_x64") and rtol < 1e-5:
             raise ValueError(f"Argument `rtol` must be at least 1e-5 in float32, but is {rtol:g}.")
         self.rtol, self.atol, self.max_steps = rtol, atol, max_steps

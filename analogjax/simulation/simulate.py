@@ -17,6 +17,7 @@ from .adjoints import Adjoint, resolve_adjoint
 from .resolve import resolve_solver
 from .result import SimulationResult, Status, raise_if_failed
 from .solvers import AbstractSolver, Plateau
+from .stochastic import EulerMaruyama
 
 
 class Save(eqx.Module):
@@ -82,6 +83,13 @@ def simulate(
         _check_reads_only(device, drive)
     state = device.init_state() if state is None else state
     state = _as_state(state, jax.eval_shape(device.init_state))
+    device.check_state(state)
+    solver = resolve_solver(solver, device)
+    if key is not None and device.stochastic and not isinstance(solver, EulerMaruyama):
+        raise ValueError(
+            f"Argument `solver` must be 'sde' for a {type(device).__name__} with a key, whose "
+            f"motion is random, but is {type(solver).__name__}."
+        )
     if not isinstance(save, Save | None):
         raise ValueError(
             f"Argument `save` must be None or a `simulation.Save`, but is {type(save).__name__}."
@@ -90,7 +98,7 @@ def simulate(
         device,
         drive,
         state,
-        resolve_solver(solver, device),
+        solver,
         resolve_adjoint(adjoint),
         save or Save(),
         key,
@@ -142,9 +150,10 @@ def _simulate(
         state, fields, health = carry
         start, stop, width, gap, chance = segment
         plateau = Plateau(start, stop, width)
-        begun, own = state, None
+        begun, own, during = state, None, None
         if chance is not None:
             key_begin, own, key_pulse = jax.random.split(chance, 3)
+            during = jax.random.fold_in(own, 1)
             begun = device.begin(plateau.voltage(0.5), state, key=key_begin)
         step = solver.advance(device, workspace, begun, fields, plateau, adjoint, key=own)
         before, fields = step.state, step.fields
@@ -155,7 +164,7 @@ def _simulate(
         timed_read = None
         if drive.read is not None:
             after, timed_read, disturb = _timed_read(
-                device, drive, workspace, solver, adjoint, after, fields, gap
+                device, drive, workspace, solver, adjoint, after, fields, gap, during
             )
             done.append(disturb)
         health, alive = _examine(device, health, done, before, after, step.fields)
@@ -215,13 +224,13 @@ def _observe(device, workspace, v, plateaus, fields, states):
     return i, r
 
 
-def _timed_read(device, drive, workspace, solver, adjoint, state, fields, gap):
+def _timed_read(device, drive, workspace, solver, adjoint, state, fields, gap, key):
     """Rest for the delay, hold the read voltage for its duration, take R at the end."""
     read = drive.read
     state = device.rest(state, read.delay)
     v = device.read_voltage
     plateau = Plateau(v, v, read.duration, "read")
-    step = solver.advance(device, workspace, state, fields, plateau, adjoint)
+    step = solver.advance(device, workspace, state, fields, plateau, adjoint, key=key)
     elapsed = read.delay + read.duration + (0.0 if gap is None else gap)
     resistance = device.read_warm(step.state, fields, elapsed, workspace)
     return step.state, resistance, step

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_whole
+from .._checks import check_float64, check_whole
 from .._types import Array, Scalar, ScalarLike
 from ..devices import AbstractCompactDevice, AbstractDevice
 
@@ -39,7 +39,7 @@ def switching_time(
 
     Raises:
         ValueError: A device with more than one state number or a law per pulse instead of per
-            second, fewer than one cell.
+            second, a state that it cannot be in, fewer than one cell.
     """
     if not isinstance(device, AbstractCompactDevice) or device.default_solver == "step":
         raise ValueError(
@@ -47,7 +47,11 @@ def switching_time(
             f"{type(device).__name__}."
         )
     check_whole("cells", cells)
+    if device.needs_float64:
+        check_float64(f"`switching_time` of a {type(device).__name__}")
     v, start, end = (jnp.asarray(x, jnp.result_type(float)) for x in (v, start, end))
+    for state in (start, end):
+        device.check_state(state)
     return _time(device, v, start, end, cells)
 
 
@@ -58,5 +62,7 @@ def _time(device: AbstractCompactDevice, v: Array, start: Array, end: Array, cel
     way = end - start
     speed = jax.vmap(lambda share: device.velocity(v, start + share * way))(nodes.ravel())
     towards = speed * way > 0
-    pace = jnp.where(towards, way / jnp.where(towards, speed, 1.0), jnp.inf)
+    # No way takes no time, whatever the speed.
+    towards |= way == 0
+    pace = jnp.where(towards, way / jnp.where(towards & (way != 0), speed, 1.0), jnp.inf)
     return jnp.sum(pace * weights.ravel())

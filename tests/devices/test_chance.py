@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from analogjax.devices import PCM, VTEAM, ConstantStep, FourTerminalTiO2, JartVCM, StanfordPKU
+from analogjax.devices import (
+    PCM,
+    VTEAM,
+    ConstantStep,
+    CycleToCycle,
+    FourTerminalTiO2,
+    JartVCM,
+    Spread,
+    StanfordPKU,
+)
 from analogjax.devices import chance as chance_of
 
 
@@ -18,6 +27,7 @@ from analogjax.devices import chance as chance_of
         (ConstantStep(), ["pulses"]),
         (FourTerminalTiO2(8), ["particles", "pulses"]),
         (PCM(), ["programming", "reads"]),
+        (CycleToCycle(VTEAM(), Spread({"k_on": 0.1})), ["cycles"]),
     ],
 )
 def test_chance(device, expected):
