@@ -17,7 +17,7 @@ from . import __version__, runs
 _RUN_HELP = """\
 overrides:
   key=value            any key of the configuration, as in `seed=3` or `device.cells=32`
-  group=option         a file of configs/GROUP/, as in `device=jart`
+  group=option         a file of configs/GROUP/, as in `programming=jart` (see quickstart)
   key=a,b,c            with -m: one run for each value; several such keys give all combinations
 
 common keys:

@@ -39,7 +39,7 @@ import numpy as np
 
 import analogjax as aj
 from analogjax.devices import JART_SPREAD, CycleToCycle, JartVCM, sample_devices
-from analogjax.simulation import FlowMap
+from analogjax.simulation import FlowMap, switching_time
 
 FAST = bool(os.environ.get("ANALOGJAX_FAST"))  # small sizes, for a quick check of this notebook
 POINTS, DEVICES, CELLS = (40, 4, 1000) if FAST else (150, 24, 100_000)
@@ -81,19 +81,14 @@ print(f"SET between {float(result.v[jump]):.4f} and {float(result.v[jump + 1]):.
 # ## How fast, and why
 #
 # Under a constant voltage the state runs along one line, so a switching time is an integral, `t =
-# integral dy / (dy/dt)` with `y = ln N`. Twelve decades between -0.3 and -1.1 V.
-
+# integral dy / (dy/dt)` with `y = ln N`. `switching_time` takes states, `init_state(N)`. Twelve
+# decades between -0.3 and -1.1 V.
 
 # %%
-def switching_time(device, v, start, stop):
-    y = jnp.linspace(jnp.log(start), jnp.log(stop), 2001)
-    slowness = 1 / jax.vmap(lambda y: device.velocity(v, y))(y)
-    return jnp.trapezoid(slowness, y)
-
-
+fresh, on, full, off = (cell.init_state(n) for n in (0.008, 1.0, 19.99, 0.1))
 set_volts, reset_volts = jnp.linspace(-1.1, -0.3, 33), jnp.linspace(0.5, 1.5, 41)
-set_times = jax.jit(jax.vmap(lambda v: switching_time(cell, v, 0.008, 1.0)))(set_volts)
-reset_times = jax.jit(jax.vmap(lambda v: switching_time(cell, v, 19.99, 0.1)))(reset_volts)
+set_times = jax.vmap(lambda v: switching_time(cell, v, fresh, on))(set_volts)
+reset_times = jax.vmap(lambda v: switching_time(cell, v, full, off))(reset_volts)
 fig, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
 ax.semilogy(-set_volts, set_times, label="SET, N = 0.008 to 1")
 ax.semilogy(reset_volts, reset_times, label="RESET, N = 20 to 0.1")
@@ -106,7 +101,7 @@ ax.legend()
 
 # %%
 gradient = eqx.filter_jit(
-    eqx.filter_grad(lambda d: jnp.log(switching_time(d, jnp.asarray(-0.6), 0.01, 1.0)))
+    eqx.filter_grad(lambda d: jnp.log(switching_time(d, -0.6, cell.init_state(0.01), on)))
 )(cell)
 elasticity = {
     name: float(getattr(gradient, name) * value) for name, value in cell.parameters().items()
