@@ -46,9 +46,7 @@ class CycleToCycle(AbstractDevice):
     spread: Spread
     follow: tuple[str, ...] = eqx.field(static=True)
 
-    def __init__(
-        self, device: AbstractCompactDevice, spread: Spread, *, follow: tuple[str, ...] = ()
-    ):
+    def __init__(self, device: AbstractDevice, spread: Spread, *, follow: tuple[str, ...] = ()):
         """Make the device.
 
         Args:
@@ -67,8 +65,6 @@ class CycleToCycle(AbstractDevice):
             )
         if not isinstance(spread, Spread) or not spread.names:
             raise ValueError("Argument `spread` must be a `Spread` that names a parameter.")
-        if isinstance(follow, str):
-            raise ValueError(f"Argument `follow` must be a tuple of names, but is {follow!r}.")
         check_names(type(device), spread.names)
         for name in follow:
             if name not in spread.names:

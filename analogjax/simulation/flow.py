@@ -19,7 +19,7 @@ import numpy as np
 
 from .._checks import check_float64, check_positive, check_whole
 from .._types import Array, Float, Scalar
-from ..devices import AbstractCompactDevice
+from ..devices import AbstractCompactDevice, AbstractDevice
 from .result import Status
 from .solvers import AbstractSolver, StepResult
 
@@ -62,7 +62,7 @@ class FlowMap(AbstractSolver):
     @classmethod
     def tabulate(
         cls,
-        device: AbstractCompactDevice,
+        device: AbstractDevice,
         low: Any,
         high: Any,
         *,

@@ -167,8 +167,6 @@ def test_what_a_wrapper_of_cycles_takes():
             CycleToCycle(device, spread)
     with pytest.raises(ValueError, match="`spread` must be a `Spread` that names a parameter"):
         CycleToCycle(VTEAM(), Spread())
-    with pytest.raises(ValueError, match="`follow` must be a tuple of names, but is 'k_on'"):
-        CycleToCycle(VTEAM(), spread, follow="k_on")
     with pytest.raises(ValueError, match="`cycle` must say in `relative` or `absolute` how much"):
         DeviceConfig(kind="VTEAM", cycle=CycleConfig(follow=["k_on"])).build()
 
