@@ -77,14 +77,17 @@ class FreeParameters(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
     maps: tuple[Bijection, ...]
 
+    @eqx.filter_jit
     def forward(self, z: Values) -> Values:
         """Return the parameters in their own units."""
         return jnp.stack([m.forward(x) for m, x in zip(self.maps, z, strict=True)])
 
+    @eqx.filter_jit
     def inverse(self, values: Values) -> Values:
         """Return the unbounded numbers."""
         return jnp.stack([m.inverse(x) for m, x in zip(self.maps, values, strict=True)])
 
+    @eqx.filter_jit
     def slopes(self, z: Values) -> Values:
         """Return dp/dz of each parameter."""
         return jax.jvp(self.forward, (z,), (jnp.ones_like(z),))[1]

@@ -143,7 +143,8 @@ def _result(problem: Problem, ends: Optimum, method: Any, known_noise: bool) -> 
     # Lanes that have ended are computed along with the others.
     evaluations = int(np.max(np.asarray(ends.evaluations))) * starts
     residuals = {
-        o.name: np.asarray(o.observed) - np.asarray(o.predict(device)) for o in problem.objectives
+        o.name: np.asarray(o.observed) - np.asarray(shown)
+        for o, shown in zip(problem.objectives, optimum.predicted, strict=True)
     }
     message = objection(
         problem, optimum, identifiability, device, int(optimum.evaluations), method.max_steps

@@ -20,7 +20,7 @@ class Combination:
     """A direction in the space of log-parameters."""
 
     exponents: dict[str, float]
-    """Powers of the parameters in the product; the largest is 1."""
+    """Powers of the parameters in the product."""
     standard_error: float
     """Of the product's logarithm along the direction of unit length; infinite if there is none."""
     undetermined: bool
@@ -74,17 +74,22 @@ class Identifiability:
         if not self.undetermined:
             return ""
         moves = " or ".join(str(c) for c in self.undetermined)
-        text = f"the data do not determine {moves}"
         known = [product(d) for d in self.determined]
         if known:
-            text += f", only {' and '.join(known)} of {', '.join(self.confused)}"
-        return text
+            return f"they determine {' and '.join(known)} and leave {moves} free"
+        return f"they leave {moves} free"
 
 
 def simple(direction: np.ndarray) -> np.ndarray:
-    """Return a direction whose largest entry is 1."""
-    largest = direction[np.argmax(np.abs(direction))]
-    return direction / largest
+    """Return a direction in small whole numbers if it is nearly one, else with 1 as its largest."""
+    direction = direction / direction[np.argmax(np.abs(direction))]
+    for factor in range(1, 5):
+        whole = np.rint(factor * direction)
+        if np.max(np.abs(factor * direction - whole)) < 0.02:
+            direction = factor * direction
+            break
+    first = direction[np.argmax(np.abs(direction) > 0.02)]
+    return direction * np.sign(first)
 
 
 def identify(names: Sequence[str], jacobian: np.ndarray, factor: float) -> Identifiability:

@@ -28,6 +28,8 @@ class Optimum(eqx.Module):
     """Of the residuals by z."""
     failed: Array
     """Runs that could not be computed there."""
+    predicted: tuple[Array, ...]
+    """Of each measurement; nan in runs that could not be computed."""
     evaluations: Array
     """Evaluations of all measurements with all derivatives."""
     settled: Array
@@ -142,11 +144,13 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
     )
     info = solution.state.f_info
     jacobian = _matrix(info.jac, z.size)
+    failed, predicted = solution.aux
     return Optimum(
         z=solution.value,
         residuals=info.residual,
         jacobian=jacobian,
-        failed=solution.aux,
+        failed=failed,
+        predicted=predicted,
         evaluations=solution.state.num_steps,
         settled=settled(info.residual, jacobian, tolerance),
     )

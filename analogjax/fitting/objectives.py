@@ -73,10 +73,13 @@ class AbstractObjective(eqx.Module):
         values, ok = eqx.filter_jit(type(self).evaluate)(self, device)
         return jnp.where(ok[:, None], values, jnp.nan)
 
-    def residuals(self, device: AbstractDevice) -> tuple[Points, Bool[Array, " rows"]]:
-        """Return ``(predicted - observed) / sigma``, and which rows could be computed.
+    def residuals(
+        self, device: AbstractDevice
+    ) -> tuple[Points, tuple[Points, Bool[Array, " rows"]]]:
+        """Return ``(predicted - observed) / sigma``, the predictions, and which could be computed.
 
-        In those that could not it is the constant `FAILED`, whose gradient is zero.
+        In a row that could not, the residual is the constant `FAILED`, whose gradient is zero, and
+        the prediction nan.
         """
         predicted, ok = self.evaluate(device)
         known = self.known
@@ -84,7 +87,8 @@ class AbstractObjective(eqx.Module):
         # Before anything is computed from them: a derivative must not see what is not finite.
         good = known & ok[:, None]
         residual = self.noise.residual(jnp.where(good, predicted, 1.0), self.observed, good)
-        return jnp.where(known & ~good, FAILED, residual), ok
+        shown = jnp.where(ok[:, None], jax.lax.stop_gradient(predicted), jnp.nan)
+        return jnp.where(known & ~good, FAILED, residual), (shown, ok)
 
     def called(self: Objective, name: str) -> Objective:
         """Return the same measurement under another name."""

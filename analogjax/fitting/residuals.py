@@ -85,21 +85,22 @@ class Problem(eqx.Module):
         """Runs of the device that one evaluation takes."""
         return sum(objective.rows for objective in self.objectives)
 
-    def residuals(self, z: Values) -> tuple[Residuals, Array]:
-        """Return the residuals, and how many runs could not be computed.
+    def residuals(self, z: Values) -> tuple[Residuals, tuple[Array, tuple[Array, ...]]]:
+        """Return the residuals, how many runs could not be computed, and every prediction.
 
         Measurements come first, in order, then priors.
         """
         values = self.free.forward(z)
         device = self.free.put(self.device, values)
-        parts, failed = [], jnp.zeros((), int)
+        parts, shown, failed = [], [], jnp.zeros((), int)
         for objective in self.objectives:
-            residual, ok = objective.residuals(device)
+            residual, (predicted, ok) = objective.residuals(device)
+            shown.append(predicted)
             parts.append(weighted(residual.ravel(), self.loss))
             failed = failed + jnp.sum(~ok)
         named = dict(zip(self.free.names, values, strict=True))
         parts += [prior.residual(named[name])[None] for name, prior in self.priors.items()]
-        return jnp.concatenate(parts), failed
+        return jnp.concatenate(parts), (failed, tuple(shown))
 
 
 def weighted(residual: Residuals, loss: str) -> Residuals:
@@ -125,6 +126,8 @@ class Linearised(eqx.Module):
     residuals: Residuals
     jacobian: Float[Array, "residuals free"]
     failed: Array
+    predicted: tuple[Array, ...]
+    """Of each measurement, (rows, points)."""
 
 
 @eqx.filter_jit
@@ -140,31 +143,32 @@ def linearise(problem: Problem, z: Values, held: Values) -> Linearised:
     """
 
     def push(direction):
-        value, slope, failed = jax.jvp(problem.residuals, (z,), (direction,), has_aux=True)
-        return value, slope, failed
+        return jax.jvp(problem.residuals, (z,), (direction,), has_aux=True)
 
     directions = jnp.diag(1 - held)
-    value, jacobian, failed = jax.vmap(push, out_axes=(None, 1, None))(directions)
+    value, jacobian, (failed, shown) = jax.vmap(push, out_axes=(None, 1, None))(directions)
     # An overflow in a derivative: no step is taken from it, the residual itself is kept.
     finite = jnp.isfinite(jacobian)
-    return Linearised(value, jnp.where(finite, jacobian, 0.0), failed + jnp.sum(~finite))
+    return Linearised(
+        value, jnp.where(finite, jacobian, 0.0), failed + jnp.sum(~finite), shown
+    )
 
 
 @eqx.filter_custom_jvp
-def fused(z: Values, *, problem: Problem, held: Values) -> tuple[Residuals, Array]:
-    """Return residuals and failures; its derivative costs no second evaluation.
+def fused(z: Values, *, problem: Problem, held: Values) -> tuple[Residuals, Any]:
+    """Return residuals, failures and predictions; its derivative costs no second evaluation.
 
     An optimiser that linearises this function gets both from `linearise`, which compiles the
     simulation once.
     """
     at = linearise(problem, z, held)
-    return at.residuals, at.failed.astype(z.dtype)
+    return at.residuals, (at.failed.astype(z.dtype), at.predicted)
 
 
 @fused.def_jvp
 def _fused_jvp(primals: Any, tangents: Any, *, problem: Problem, held: Values):
     (z,), (dz,) = primals, tangents
     at = linearise(problem, z, held)
-    failed = at.failed.astype(z.dtype)
+    extra = (at.failed.astype(z.dtype), at.predicted)
     slope = jnp.zeros_like(at.residuals) if dz is None else at.jacobian @ dz
-    return (at.residuals, failed), (slope, jnp.zeros_like(failed))
+    return (at.residuals, extra), (slope, jax.tree.map(jnp.zeros_like, extra))

@@ -79,21 +79,17 @@ class FitResult(eqx.Module):
         In assumed standard deviations, so that measurements of different units add up.
         """
         left, total = 0.0, 0.0
-        for objective in self.problem.objectives:
+        for objective, shown in zip(self.problem.objectives, self.optimum.predicted, strict=True):
             known = np.asarray(objective.known)
-            ones = jnp.ones_like(objective.observed)
-            none = np.asarray(objective.noise.residual(0 * ones, objective.observed, known))
+            observed, predicted = np.asarray(objective.observed)[known], np.asarray(shown)[known]
+            sigma = np.asarray(objective.noise.scale(objective.observed))[known]
             if objective.noise.logarithmic:
-                none = np.log(np.where(known, np.abs(objective.observed), 1.0))
-                none = none / float(objective.noise.relative)
-                total += float(np.sum((none - none[known].mean())[known] ** 2))
-            else:
-                observed = np.asarray(objective.observed)[known]
-                weight = (none[known] / np.where(observed == 0, 1.0, observed)) ** 2
-                weight = np.where(weight > 0, weight, np.max(weight, initial=1.0))
-                mean = np.average(observed, weights=weight)
-                total += float(np.sum(weight * (observed - mean) ** 2))
-            left += float(jnp.sum(objective.residuals(self.device)[0] ** 2))
+                observed, predicted = np.log(np.abs(observed)), np.log(np.abs(predicted))
+                sigma = np.full(observed.shape, float(objective.noise.relative))
+            weight = 1 / np.maximum(sigma, 1e-6 * np.max(sigma)) ** 2
+            mean = np.average(observed, weights=weight)
+            total += float(np.sum(weight * (observed - mean) ** 2))
+            left += float(np.sum(weight * (observed - predicted) ** 2))
         return 1 - left / total if total > 0 else 0.0
 
     def interval(self, level: float = 0.9) -> dict[str, tuple[float, float]]:

@@ -36,9 +36,8 @@ def check_signal(objectives: Sequence[AbstractObjective]) -> None:
     )
 
 
-def agreement(objective: AbstractObjective, device: AbstractDevice) -> float:
+def agreement(objective: AbstractObjective, predicted: np.ndarray) -> float:
     """Return the correlation of measured and predicted values; 0 if nothing changes."""
-    predicted = np.asarray(objective.predict(device))
     known = np.asarray(objective.known) & np.isfinite(predicted)
     observed = np.asarray(objective.observed)[known]
     predicted = predicted[known]
@@ -56,11 +55,12 @@ def _spread(values: np.ndarray) -> float:
 def wrong_sign(problem: Problem, devices: Sequence[AbstractDevice]) -> str:
     """Return the name of a measurement that only reversed voltages describe, or ""."""
     for objective in problem.objectives:
-        straight = max(agreement(objective, device) for device in devices)
-        if straight > POOR:
-            continue
         other = objective.reversed()
-        if max(agreement(other, device) for device in devices) > max(POOR, straight + 0.3):
+        straight, turned = (
+            max(agreement(o, np.asarray(o.predict(device))) for device in devices)
+            for o in (objective, other)
+        )
+        if straight < POOR < turned and turned > straight + 0.3:
             return objective.name
     return ""
 
@@ -92,7 +92,7 @@ def objection(
         )
     influence = np.linalg.norm(np.asarray(optimum.jacobian), axis=0)
     silent = [n for n, size in zip(names, influence, strict=True) if size == 0]
-    if silent or _poor(problem, fitted):
+    if silent or _poor(problem, optimum):
         reverse = wrong_sign(problem, (problem.device, fitted))
         if reverse:
             return (
@@ -106,7 +106,7 @@ def objection(
         )
     if identifiability.undetermined:
         return (
-            f"The free parameters must be told apart by the measurements, but "
+            f"The measurements must tell the free parameters apart, but "
             f"{identifiability.sentence}: fix one of them, or add a measurement or a prior."
         )
     near = float(remaining(optimum.residuals, optimum.jacobian))
@@ -120,5 +120,6 @@ def objection(
     return ""
 
 
-def _poor(problem: Problem, fitted: AbstractDevice) -> bool:
-    return any(agreement(objective, fitted) < POOR for objective in problem.objectives)
+def _poor(problem: Problem, optimum: Optimum) -> bool:
+    pairs = zip(problem.objectives, optimum.predicted, strict=True)
+    return any(agreement(objective, np.asarray(shown)) < POOR for objective, shown in pairs)
