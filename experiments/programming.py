@@ -18,6 +18,7 @@ import analogjax as aj
 from analogjax.constants import BOLTZMANN, ROOM_TEMPERATURE
 from analogjax.devices import DeviceConfig
 from analogjax.programming import (
+    PUBLISHED_INDEX,
     ProgrammingConfig,
     ReducedDevice,
     absolute_error,
@@ -34,9 +35,6 @@ from analogjax.runs import RunFolder, cached
 
 REDUCED_CODE = ("physics", "devices", "stimuli", "simulation", "programming")
 """The source that the reduced model depends on."""
-
-PUBLISHED_INDEX = 4.95e-3
-"""Nonlinearity index at 512 levels in the source's report; its formula is not public."""
 
 
 @dataclass

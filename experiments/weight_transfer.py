@@ -34,7 +34,7 @@ from analogjax.networks import (
     program_analog_weights,
     transfer_accuracy,
 )
-from analogjax.programming import ProgrammingConfig, describe, level_tables
+from analogjax.programming import PUBLISHED_INDEX, ProgrammingConfig, describe, level_tables
 from analogjax.runs import RunFolder
 from analogjax.training import TrainingConfig
 
@@ -44,9 +44,6 @@ MAPPINGS = {
     "offset_layer_max": dict(scheme="offset", per="layer", clip="max"),
 }
 """Fixed before any result was seen; the first one gives the metrics without a suffix."""
-
-PUBLISHED_INDEX = 4.95e-3
-"""Nonlinearity index at 512 levels in the source's report, taken for a standard deviation."""
 
 DRAWN = {
     "empirical": "Each device draws its error from the table of the fewest levels that suffice.",

@@ -16,6 +16,13 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / f"jax-{metadata.version('jaxlib')}")
 )
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Processes side by side (`-n`): a core each, or their threads wait for one another, and a cache
+    # each, because JAX writes an entry while another process may read it.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] += f"-{worker}"
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 import jax  # noqa: E402 (the environment comes first)

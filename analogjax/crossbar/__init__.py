@@ -18,6 +18,7 @@ from .hardware import DeviceStatistics as DeviceStatistics
 from .hardware import Hardware as Hardware
 from .hardware import check_bits as check_bits
 from .level_errors import LevelErrors as LevelErrors
+from .mapping import PAIRS_PER_CHANNEL as PAIRS_PER_CHANNEL
 from .mapping import WeightMapping as WeightMapping
 from .mapping import conductance_fraction as conductance_fraction
 from .mapping import conductance_to_weights as conductance_to_weights

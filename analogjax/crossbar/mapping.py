@@ -86,6 +86,11 @@ class WeightMapping:
         return 2 if self.scheme == "differential" else 1
 
 
+PAIRS_PER_CHANNEL = WeightMapping("differential", "channel", "least_squares", space="G")
+"""Pairs of devices, a full scale per output channel where it rounds best, levels linear in
+conductance: what experiments compare devices by."""
+
+
 def level_count(bits: Any) -> Any:
     """Return the number of levels of a device with this many bits, ``2^b``.
 

@@ -9,6 +9,7 @@ from ._presets import AbstractPresetDevice as AbstractPresetDevice
 from ._programmed import AbstractProgrammedDevice as AbstractProgrammedDevice
 from ._programmed import ProgrammedState as ProgrammedState
 from .chance import chance as chance
+from .config import CycleConfig as CycleConfig
 from .config import DeviceConfig as DeviceConfig
 from .config import FilmConfig as FilmConfig
 from .cycle import CycleState as CycleState

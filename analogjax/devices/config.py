@@ -8,7 +8,10 @@ from typing import Any
 
 from .._checks import check_choice
 from ._base import AbstractDevice
+from ._compact import AbstractCompactDevice
+from .cycle import CycleToCycle
 from .tio2 import FourTerminalTiO2
+from .variability import Spread
 
 
 @dataclass
@@ -25,6 +28,46 @@ class FilmConfig:
 
 
 @dataclass
+class CycleConfig:
+    """What differs from one half cycle to the next; see `CycleToCycle`."""
+
+    relative: dict[str, float] = field(default_factory=dict)
+    """Standard deviation of the logarithm, by parameter."""
+    absolute: dict[str, float] = field(default_factory=dict)
+    """Standard deviation in the parameter's unit, by parameter."""
+    bounds: dict[str, list[float]] = field(default_factory=dict)
+    """Lowest and highest, by parameter."""
+    follow: list[str] = field(default_factory=list)
+    """Parameters that move with the state; the others jump."""
+
+    def wrap(self, device: AbstractDevice) -> AbstractDevice:
+        """Return the device with this spread, or as it is if there is none.
+
+        Raises:
+            ValueError: A spread of a device with more than one state number, or a wrong one.
+        """
+        if not (self.relative or self.absolute):
+            return device
+        if not isinstance(device, AbstractCompactDevice):
+            raise ValueError(
+                "Argument `cycle` must be empty but for devices of one state number, but the "
+                f"device is {type(device).__name__}."
+            )
+        for name, pair in self.bounds.items():
+            if len(pair) != 2:
+                raise ValueError(
+                    f"Argument `bounds.{name}` must have 2 values, but has {len(pair)}."
+                )
+        bounds = {name: (low, high) for name, (low, high) in self.bounds.items()}
+        spread = Spread(self.relative, self.absolute, bounds)
+        return CycleToCycle(device, spread, follow=tuple(self.follow))
+
+    def __str__(self) -> str:
+        """Return the parameters that differ, as a phrase."""
+        return " and ".join([*self.relative, *self.absolute])
+
+
+@dataclass
 class DeviceConfig:
     """Any device of `analogjax.devices`, by the name of its class."""
 
@@ -38,6 +81,8 @@ class DeviceConfig:
     """Choices of the class that are not numbers, such as the window of an ion-drift model."""
     parameters: dict[str, float] = field(default_factory=dict)
     """Parameters that differ from the preset's."""
+    cycle: CycleConfig = field(default_factory=CycleConfig)
+    """Parameters that are drawn anew in every half cycle, if any."""
 
     def build(self) -> AbstractDevice:
         """Return the device.
@@ -66,7 +111,7 @@ class DeviceConfig:
             )
         for name, value in self.options.items():
             chosen[check_choice("options", name, sorted(options))] = value
-        return kind(**chosen).replace(**self.parameters)
+        return self.cycle.wrap(kind(**chosen).replace(**self.parameters))
 
     @property
     def label(self) -> str:
@@ -82,6 +127,8 @@ class DeviceConfig:
             parts.append(f"{self.cells} x {self.cells} cells")
         parts += [f"{k} = {v}" for k, v in self.options.items()]
         parts += [f"{k} = {v:g}" for k, v in self.parameters.items()]
+        if varying := str(self.cycle):
+            parts.append(f"{varying} anew in every half cycle")
         return ", ".join(parts)
 
 

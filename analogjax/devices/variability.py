@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import equinox as eqx
@@ -29,9 +30,9 @@ class Spread(eqx.Module):
 
     def __init__(
         self,
-        relative: dict[str, ScalarLike] | None = None,
-        absolute: dict[str, ScalarLike] | None = None,
-        bounds: dict[str, tuple[ScalarLike, ScalarLike]] | None = None,
+        relative: Mapping[str, ScalarLike] | None = None,
+        absolute: Mapping[str, ScalarLike] | None = None,
+        bounds: Mapping[str, tuple[ScalarLike, ScalarLike]] | None = None,
     ):
         """Make a spread from standard deviations by parameter name.
 

@@ -23,6 +23,7 @@ from .statistics import weight_statistics as weight_statistics
 from .tables import TableNetwork as TableNetwork
 from .tables import table_network as table_network
 from .transfer import fewest_bits as fewest_bits
+from .transfer import tolerated_width as tolerated_width
 from .transfer import transfer_accuracy as transfer_accuracy
 from .variables import ChipState as ChipState
 from .variables import DeviceParam as DeviceParam

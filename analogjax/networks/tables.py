@@ -55,6 +55,12 @@ class TableNetwork(NamedTuple):
             state.append((path, kernel.replace(weights)))
         return nnx.merge(self.graph, nnx.from_flat_state(state), self.rest)(to_float(x))
 
+    def accuracy(
+        self, table: Float[Array, "kinds levels"], key: PRNGKeyArray, x: Array, y: Array
+    ) -> Array:
+        """Return the share of inputs that one chip puts into their class; y (n,) are labels."""
+        return jnp.mean(jnp.argmax(self.logits(table, key, x), axis=1) == y)
+
     def cross_entropy(
         self, table: Float[Array, "kinds levels"], key: PRNGKeyArray, x: Array, y: Array
     ) -> Array:

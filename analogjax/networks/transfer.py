@@ -65,3 +65,33 @@ def fewest_bits(
             break
         enough = b
     return enough
+
+
+def tolerated_width(offsets: Sequence[float], accuracy: Any, *, margin: float = 0.01) -> float:
+    """Return the width of the interval around zero in which the accuracy stays near that at zero.
+
+    Between offsets the accuracy is interpolated; where it stays near up to the last offset, the
+    interval ends there.
+
+    Args:
+        offsets: Of what is applied from what was planned, in any unit, rising, zero among them.
+        accuracy: Accuracy at each.
+        margin: How far below that at zero is near.
+
+    Raises:
+        ValueError: A negative margin, or offsets that do not rise or lack zero.
+    """
+    check_not_negative("margin", margin)
+    x, values = np.asarray(offsets, float), np.asarray(accuracy)
+    if 0.0 not in x or np.any(np.diff(x) <= 0):
+        raise ValueError(f"Argument `offsets` must rise and hold 0, but is {list(offsets)}.")
+    nominal, width = int(np.flatnonzero(x == 0.0)[0]), 0.0
+    for side in (slice(nominal, None), slice(nominal, None, -1)):
+        size, lost = np.abs(x[side]), values[nominal] - values[side] - margin
+        beyond = np.flatnonzero(lost > 0)
+        if not beyond.size:
+            width += size[-1]
+            continue
+        i = beyond[0]
+        width += size[i - 1] + (size[i] - size[i - 1]) * lost[i - 1] / (lost[i - 1] - lost[i])
+    return float(width)

@@ -9,6 +9,7 @@ from .behaviour import accuracy_against_share as accuracy_against_share
 from .behaviour import accuracy_against_voltage as accuracy_against_voltage
 from .behaviour import pulse_traces as pulse_traces
 from .behaviour import ranked_effects as ranked_effects
+from .convergence import order_line as order_line
 from .devices import hysteresis_loops as hysteresis_loops
 from .devices import level_histograms as level_histograms
 from .devices import pulse_responses as pulse_responses

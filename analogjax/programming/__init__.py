@@ -13,6 +13,7 @@ from .controllers import WriteVerify as WriteVerify
 from .distil import distil as distil
 from .identical_pulses import IdenticalPulses as IdenticalPulses
 from .identical_pulses import pulse_trace as pulse_trace
+from .indices import PUBLISHED_INDEX as PUBLISHED_INDEX
 from .indices import closure as closure
 from .indices import nonlinearity as nonlinearity
 from .indices import pearson as pearson

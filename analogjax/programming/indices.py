@@ -11,6 +11,10 @@ import numpy as np
 
 from .._types import Array, Float, Scalar
 
+PUBLISHED_INDEX = 4.95e-3
+"""Nonlinearity index at 512 levels in the source's report of a four-terminal device; its formula is
+not public."""
+
 Trace = Float[Array, " times"] | Float[np.ndarray, " times"]
 
 

@@ -8,6 +8,7 @@ from ._compose import sweep as sweep
 from ._compose import swept_keys as swept_keys
 from ._errors import UsageError as UsageError
 from ._folder import RunFolder as RunFolder
+from ._ledger import Ledger as Ledger
 from ._library import Library as Library
 from ._library import descriptions as descriptions
 from ._library import locate as locate

@@ -23,11 +23,22 @@ class Library:
     """Folder with one YAML file per configuration, and sub-folders that are groups."""
 
     experiments: Path
-    """Folder with one Python file per experiment."""
+    """Folder with one Python file per experiment, or a folder of files (a package)."""
 
     def names(self) -> list[str]:
         """Return the names that `analogjax run` takes, sorted."""
         return sorted(path.stem for path in self.configs.glob("*.yaml"))
+
+    def experiment_names(self) -> list[str]:
+        """Return the names that a configuration's key `experiment` takes, sorted."""
+        files = {path.stem for path in self.experiments.glob("*.py")}
+        folders = {path.parent.name for path in self.experiments.glob("*/__init__.py")}
+        return sorted(files | folders)
+
+    def file_of(self, experiment: object) -> Path:
+        """Return the Python file of an experiment, whether it exists or not."""
+        first = self.experiments / f"{experiment}" / "__init__.py"
+        return first if first.is_file() else self.experiments / f"{experiment}.py"
 
     def config_file(self, name: str) -> Path:
         """Return the YAML file of a configuration.
@@ -49,14 +60,14 @@ class Library:
         Raises:
             UsageError: If the key is missing or names no file.
         """
-        stems = sorted(path.stem for path in self.experiments.glob("*.py"))
+        stems = self.experiment_names()
         where = f"in {shown(config_file)}"
         if not isinstance(experiment, str):
             raise UsageError(
                 f"Key `experiment` {where} must name a file of {self.experiments.name}/, "
                 f"but is {'missing' if experiment is None else repr(experiment)}."
             )
-        path = self.experiments / f"{experiment}.py"
+        path = self.file_of(experiment)
         if not path.is_file():
             raise UsageError(
                 f"Key `experiment` {where} must be one of {', '.join(stems) or '(none found)'}, "
@@ -108,7 +119,7 @@ def descriptions(library: Library) -> dict[str, str]:
     for name in library.names():
         text = library.config_file(name).read_text(encoding="utf-8")
         experiment = (yaml.safe_load(text) or {}).get("experiment")
-        path = library.experiments / f"{experiment}.py"
+        path = library.file_of(experiment)
         if not path.is_file():
             found[name] = f"(its experiment {experiment!r} is not here)"
         elif text.startswith("#") and experiment != name:
@@ -119,10 +130,10 @@ def descriptions(library: Library) -> dict[str, str]:
 
 
 def load_experiment(path: Path) -> ModuleType:
-    """Load an experiment's file as a module of its own.
+    """Load an experiment's file as a module of its own, which imports its sections relatively.
 
     Args:
-        path: The experiment's Python file.
+        path: The experiment's Python file; `__init__.py` if its sections are files beside it.
 
     Returns:
         The module, which holds a dataclass `Config` and a function `run(config, run)`.
@@ -130,10 +141,15 @@ def load_experiment(path: Path) -> ModuleType:
     Raises:
         TypeError: If the file lacks either of them.
     """
-    # Experiments are no package. The module is registered because dataclasses look their
-    # annotations up in `sys.modules`.
-    name = f"_analogjax_experiment_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    # The folder of experiments is no package. The module is registered because dataclasses look
+    # their annotations up in `sys.modules`, and an import of a section its parent.
+    sections = path.name == "__init__.py"
+    name = f"_analogjax_experiment_{path.parent.name if sections else path.stem}"
+    for old in [key for key in sys.modules if key.startswith(f"{name}.")]:
+        del sys.modules[old]  # sections of another experiment of this name
+    spec = importlib.util.spec_from_file_location(
+        name, path, submodule_search_locations=[str(path.parent)] if sections else None
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

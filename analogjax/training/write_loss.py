@@ -19,8 +19,8 @@ from .._types import Array, Float
 from ..devices import AbstractCompactDevice
 from ..networks import TableNetwork
 from ..programming import IdenticalPulses, pulse_trace
+from ..programming.identical_pulses import AXES
 
-AXES = ("set", "reset")
 DRIVE = ("v_set", "v_reset", "width")
 """Quantities that are none of the device."""
 _ROWS = 32

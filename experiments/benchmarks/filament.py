@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import _measure
@@ -18,8 +19,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, PartitionSpec
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
 
 import analogjax as aj  # noqa: E402
 from analogjax.devices import JartVCM, Spread, sample_devices  # noqa: E402
@@ -304,7 +307,11 @@ def pulses_by_flow(count: int, pulses: int) -> dict:
 
 
 def pulses_by_stepping(count: int, pulses: int, batch: int) -> dict:
-    """Cells with every parameter drawn anew, by time stepping in batches."""
+    """Cells with every parameter drawn anew, by time stepping in batches, a part on every device.
+
+    A CPU counts as so many devices as it has cores: what no thread of one program shares well.
+    """
+    mesh = jax.make_mesh((jax.device_count(),), ("lanes",), axis_types=(AxisType.Auto,))
     drive_key, key = jax.random.split(jax.random.key(2))
 
     def one(device, key):
@@ -320,7 +327,12 @@ def pulses_by_stepping(count: int, pulses: int, batch: int) -> dict:
         )  # fmt: skip
         return result.final_state, result.ok, result.stats["steps"]
 
-    run = eqx.filter_jit(eqx.filter_vmap(one))
+    lanes = PartitionSpec("lanes")
+    run = jax.jit(
+        jax.shard_map(
+            jax.vmap(one), mesh=mesh, in_specs=(lanes, lanes), out_specs=lanes, check_vma=False
+        )
+    )
     devices = sample_devices(JartVCM(), EVERYTHING, batch, key=key)
     keys = jax.random.split(drive_key, batch)
     jax.block_until_ready(run(devices, keys))

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from analogjax import devices
-from analogjax.devices import DeviceConfig, FilmConfig, FourTerminalTiO2
+from analogjax.devices import (
+    JART_SPREAD,
+    CycleConfig,
+    CycleToCycle,
+    DeviceConfig,
+    FilmConfig,
+    FourTerminalTiO2,
+)
 
 
 def test_a_film_is_its_preset_but_for_the_parameters_named():
@@ -64,3 +74,33 @@ def test_what_is_wrong_gets_one_sentence(toy_device, monkeypatch, config, messag
     monkeypatch.setattr(devices, "ToyDevice", toy_device, raising=False)
     with pytest.raises(ValueError, match=message):
         config.build()
+
+
+def test_a_device_whose_parameters_change_from_cycle_to_cycle():
+    config = DeviceConfig(
+        kind="VTEAM",
+        cycle=CycleConfig({"k_on": 0.1}, {"r_on": 2.0}, {"r_on": [40.0, 60.0]}, ["r_on"]),
+    )
+    device = config.build()
+    assert isinstance(device, CycleToCycle)
+    assert device.follow == ("r_on",)
+    assert device.spread.names == ("k_on", "r_on")
+    assert device.spread.bounds == {"r_on": (40.0, 60.0)}
+    assert config.describe() == "VTEAM, k_on and r_on anew in every half cycle"
+    with pytest.raises(ValueError, match=r"`bounds\.r_on` must have 2 values, but has 1"):
+        DeviceConfig(kind="VTEAM", cycle=CycleConfig({"r_on": 0.1}, {}, {"r_on": [1.0]})).build()
+    with pytest.raises(
+        ValueError, match=r"`cycle` must be empty .* the device is FourTerminalTiO2"
+    ):
+        DeviceConfig(cells=8, cycle=CycleConfig({"side": 0.1})).build()
+    with pytest.raises(ValueError, match="k_onn"):
+        DeviceConfig(kind="VTEAM", cycle=CycleConfig({"k_onn": 0.1})).build()
+
+
+def test_the_spread_of_jart_is_spelled_once():
+    # The configuration names the numbers of the package.
+    file = Path(__file__).parents[2] / "configs" / "device" / "jart_var.yaml"
+    cycle = CycleConfig(**yaml.safe_load(file.read_text())["cycle"])
+    device = DeviceConfig(kind="JartVCM", cycle=cycle).build()
+    assert device.spread.absolute == pytest.approx(JART_SPREAD.absolute)
+    assert device.spread.bounds == JART_SPREAD.bounds

@@ -244,13 +244,20 @@ def test_warmth_speeds_switching_up(device):
 
 
 def test_a_voltage_beyond_the_model_is_a_sentence_and_a_masked_lane(device):
-    with pytest.raises(RuntimeError, match=r"Pulse 1 of 1 \(-9 V"):
-        aj.simulate(device, aj.stimuli.pulse_train([-9.0], width=1e-9))
-    volts = jnp.array([-0.45, -9.0])
-    run = eqx.filter_vmap(lambda v: pulsed(device, aj.stimuli.pulse_train(v[None], width=1e-9)))
-    result = run(volts)
+    # Its currents overflow on the way, for which no step is short enough: all of them are used.
+    few = Rosenbrock(max_steps=64)
+    with pytest.raises(RuntimeError, match=r"Pulse 1 of 1 \(-9 V.*a smaller amplitude"):
+        aj.simulate(device, aj.stimuli.pulse_train([-9.0], width=1e-9), solver=few)
+
+    @eqx.filter_jit
+    @jax.vmap
+    def run(v):
+        drive = aj.stimuli.pulse_train(v[None], width=1e-9)
+        return aj.simulate(device, drive, solver=few, throw=False)
+
+    result = run(jnp.array([-0.45, -9.0]))
     assert result.ok.tolist() == [True, False]
-    assert int(result.status[1]) != Status.SUCCESS
+    assert int(result.status[1]) == Status.MAX_STEPS
     for leaf in jax.tree.leaves(result):
         assert np.all(np.isfinite(np.asarray(leaf)))
 
@@ -278,6 +285,21 @@ def test_resistances_of_the_older_set():
     old = JartVCM("v1a")
     assert float(old.read(old.init_state(20.0))) == pytest.approx(1.5e3, rel=0.05)
     assert float(old.read(old.init_state())) == pytest.approx(43e3, rel=0.02)
+
+
+@pytest.mark.reference
+def test_a_sweep_of_the_older_set_is_gradual_in_set_and_abrupt_in_reset():
+    result = pulsed(JartVCM("v1a"), aj.stimuli.triangle_sweep(-1.3, 0.67, points=400))
+    v, i, n = np.asarray(result.v), np.asarray(result.i), np.exp(np.asarray(result.state))
+    change = np.diff(np.log(n))
+    # "About -0.6 V" and "about +1.05 V" of the reference: half of its last digit.
+    assert v[np.argmax(change)] == pytest.approx(-0.6, abs=0.05)
+    assert v[np.argmax(i)] == pytest.approx(1.05, abs=0.005)
+    # A sample is 3.25 mV: SET takes many, a tenth of a volt and more, RESET mostly one.
+    assert change.max() < 0.5
+    assert change.min() < -4
+    up = v[1:] < 0
+    assert np.interp(10.0, n[1:][up], -v[1:][up]) - np.interp(0.1, n[1:][up], -v[1:][up]) > 0.1
 
 
 # Dynamics.
@@ -381,7 +403,8 @@ LEADING = ["radius", "disc_length", "barrier_height", "activation_energy"]
 @pytest.mark.parametrize(
     ("v", "width", "n", "names"),
     [
-        (-0.6, None, 0.02, LEADING),
+        (-0.6, None, 0.02, LEADING[-1:]),
+        pytest.param(-0.6, None, 0.02, LEADING, marks=pytest.mark.slow),
         pytest.param(-0.6, 16e-3, 0.008, [*PARAMETERS, "n_min", "n_max"], marks=pytest.mark.slow),
         pytest.param(0.9, 60e-3, 20.0, [*PARAMETERS, "n_min", "n_max"], marks=pytest.mark.slow),
     ],
@@ -392,7 +415,7 @@ def test_final_state_derivatives(device, v, width, n, names):
         width = float(switching_time(device, v, n, 1.05 * n))
     drive = aj.stimuli.pulse_train([v], width=width)
     # The little way in steps so fine that their error, over a difference of 1e-5, does not show.
-    fine = Rosenbrock(1e-11, 1e-11) if names is LEADING else Rosenbrock(1e-9, 1e-9)
+    fine = Rosenbrock(1e-11, 1e-11) if len(names) <= len(LEADING) else Rosenbrock(1e-9, 1e-9)
 
     def final(d):
         return aj.simulate(

@@ -16,7 +16,7 @@ from analogjax.programming import (
 PULSES = IdenticalPulses()
 
 
-@pytest.mark.parametrize("name", ["vteam", "yakopcic"])
+@pytest.mark.parametrize("name", ["vteam", pytest.param("yakopcic", marks=pytest.mark.slow)])
 def test_a_model_fits_its_own_traces(name):
     """What another member of the family does is followed closely."""
     model = BEHAVIOURAL[name]

@@ -137,14 +137,15 @@ def test_a_programmer_needs_pulses():
 def test_level_tables_of_a_configuration(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     config = ProgrammingConfig(
-        DeviceConfig("PCM"), levels=[4, 8], spaces=["G"], repeats=3, delays=[1.0]
+        DeviceConfig("PCM"), levels=[8], spaces=["G", "R"], repeats=3, delays=[1.0]
     )
     runs = [RunFolder(tmp_path / name, {"seed": 1}) for name in ("one", "two")]
     first, again = (level_tables(config, run) for run in runs)
-    assert set(first) == {(4, "G"), (8, "G")}
+    assert set(first) == {(8, "R"), (8, "G")}
     # The second time from the cache.
     np.testing.assert_array_equal(first[8, "G"].reread, again[8, "G"].reread)
+    np.testing.assert_array_equal(first[8, "R"].reread, again[8, "R"].reread)
     # One table does not depend on which others are made.
-    config.levels = [8]
+    config.spaces = ["G"]
     alone = level_tables(config, RunFolder(tmp_path / "three", {"seed": 1}))
     np.testing.assert_array_equal(alone[8, "G"].achieved, first[8, "G"].achieved)

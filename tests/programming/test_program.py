@@ -34,6 +34,16 @@ def controller(**options):
     return WriteVerify(**{"amplitude": 1.0, "width": 0.2, "longest": 2.0, **options})
 
 
+# 16 levels three times over, the standard noise or none: tests that ask for the same share what is
+# compiled.
+
+
+def programmer_of(device):
+    return make_programmer(
+        device, 16, controller=controller(), state=device.init_state(), window=WINDOW
+    )
+
+
 def program(device, n=16, **options):
     options = {"controller": controller(), "repeats": 3, "key": KEY, **options}
     return program_levels(
@@ -94,9 +104,7 @@ def test_same_key_same_table_and_repeats_differ(toy_device):
 def test_lanes_do_not_depend_on_each_other(toy_device):
     # vmap = loop: a lane alone, with its own key, gives the same row (round-off of fused code).
     device = toy_device()
-    programmer = make_programmer(
-        device, 8, controller=controller(), state=device.init_state(), window=WINDOW
-    )
+    programmer = programmer_of(device)
     lanes = programmer.start(3, key=KEY)
     together = programmer.advance(lanes, 1000).record.reading
     alone = jax.tree.map(lambda x: x[1:2], lanes)
@@ -107,15 +115,13 @@ def test_lanes_do_not_depend_on_each_other(toy_device):
 
 def test_portions_do_not_change_the_result(toy_device):
     device = toy_device()
-    programmer = make_programmer(
-        device, 8, controller=controller(), state=device.init_state(), window=WINDOW
-    )
-    lanes = programmer.start(2, key=KEY)
+    programmer = programmer_of(device)
+    lanes = programmer.start(3, key=KEY)
     whole = programmer.advance(lanes, 1000)
     for _ in range(200):
         lanes = programmer.advance(lanes, 3)
     np.testing.assert_array_equal(lanes.record.reading, whole.record.reading)
-    assert int(programmer.done(lanes).min()) == 8
+    assert int(programmer.done(lanes).min()) == 16
 
 
 def test_rereads_follow_the_device_at_rest(toy_device):
@@ -131,8 +137,8 @@ def test_rereads_follow_the_device_at_rest(toy_device):
 
 
 def test_no_delay_is_no_reread(toy_device):
-    table = program(toy_device(), n=4, noise="none", delays=())
-    assert table.reread.shape == (0, 3, 4)
+    table = program(toy_device(), noise="none", delays=())
+    assert table.reread.shape == (0, 3, 16)
 
 
 def test_readings_have_the_thermal_noise_of_their_bandwidth(toy_device):
@@ -210,7 +216,7 @@ def test_both_knobs_reach_every_level(toy_device, knob):
 
 
 def test_table_round_trip_and_dataset(toy_device):
-    table = program(toy_device(), n=4)
+    table = program(toy_device())
     again = LevelTable.from_arrays(table.to_arrays())
     np.testing.assert_array_equal(again.achieved, table.achieved)
     assert (again.space, again.device, again.noise) == (table.space, table.device, table.noise)
@@ -277,18 +283,26 @@ def film():
     return FourTerminalTiO2(8)
 
 
-def test_one_run_conditions_and_finds_the_window(film):
-    protocol = dict(v=5.0, pulses=6, width=0.25)
-    state, window = condition_and_window(film, **protocol)
+PROTOCOL = dict(v=5.0, pulses=6, width=0.25)
+
+
+@pytest.fixture(scope="module")
+def conditioned(film):
+    """State and window of the film."""
+    return condition_and_window(film, **PROTOCOL)
+
+
+def test_one_run_conditions_and_finds_the_window(film, conditioned):
+    state, window = conditioned
     # The same pulses in two runs instead of one: equal to the solver's round-off.
-    apart = condition(film, **protocol)
+    apart = condition(film, **PROTOCOL)
     np.testing.assert_allclose(state, apart, atol=1e-10)
-    other = find_window(film, apart, **protocol)
+    other = find_window(film, apart, **PROTOCOL)
     assert float(window.r_low) == pytest.approx(float(other.r_low), rel=1e-10)
 
 
-def test_a_small_film_is_programmed_and_keeps_its_vacancies(film):
-    state, window = condition_and_window(film, pulses=20)
+def test_a_small_film_is_programmed_and_keeps_its_vacancies(film, conditioned):
+    state, window = conditioned
     programmer = make_programmer(film, 6, state=state, window=window)
     lanes = programmer.start(2, key=KEY)
     before = jnp.sum(lanes.state, axis=(1, 2))

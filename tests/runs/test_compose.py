@@ -223,6 +223,25 @@ def test_experiment_without_config_is_told(project):
         runs.compose("odd")
 
 
+def test_an_experiment_may_be_a_folder_of_sections(project):
+    folder = project / "experiments" / "big"
+    folder.mkdir()
+    (project / "configs" / "big.yaml").write_text("experiment: big\n")
+    (folder / "__init__.py").write_text(
+        '"""Big."""\nfrom .section import Config\n\ndef run(config, run): pass\n'
+    )
+    section = "import dataclasses\n\n@dataclasses.dataclass\nclass Config:\n    size: int = {}\n"
+    library = runs.locate()
+    assert library.experiment_names() == ["big", "decay", "plain"]
+    assert runs.descriptions(library)["big"] == "Big"
+    for size in (3, 14):
+        # Read anew every time, like an experiment of one file.
+        (folder / "section.py").write_text(section.format(size))
+        assert runs.compose("big").config.size == size
+    with pytest.raises(runs.UsageError, match=r"must be one of big, decay, plain, but is 'bigg'"):
+        runs.compose("big", ["experiment=bigg"])
+
+
 @dataclasses.dataclass
 class Part:
     size: int = 1
