@@ -125,15 +125,14 @@ def _resolve(method: Any) -> Any:
 
 def best_of(ends: Optimum) -> tuple[int, int]:
     """Return the lane of the lowest cost, and how many came as low (to 1 %)."""
-    cost = np.asarray(ends.cost)
-    cost = np.where(np.isfinite(cost), cost, np.inf)
+    cost = np.where(np.isfinite(ends.cost), ends.cost, np.inf)
     best = int(np.argmin(cost))
     return best, int(np.sum(cost <= 1.01 * cost[best] + 1e-6))
 
 
 def _result(problem: Problem, ends: Optimum, method: Any, known_noise: bool) -> FitResult:
     best, same = best_of(ends)
-    optimum = jax.tree.map(lambda x: x[best], ends)
+    optimum = jax.tree.map(lambda x: np.asarray(x)[best], ends)
     factor = noise_factor(optimum, known_noise)
     covariance, values = natural_covariance(optimum, problem.free, factor)
     names = problem.free.names

@@ -8,10 +8,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 import optimistix as optx
 
 from .._checks import check_not_negative, check_positive, check_whole
-from .._types import Array, Bool, Float, Scalar
+from .._types import Array, Float, Scalar
 from .bijections import Values
 from .residuals import Problem, fused
 
@@ -32,29 +33,28 @@ class Optimum(eqx.Module):
     """Of each measurement; nan in runs that could not be computed."""
     evaluations: Array
     """Evaluations of all measurements with all derivatives."""
-    settled: Array
-    """Whether it ended because the next step would have been too small to matter."""
+    remaining: Array
+    """How far away the minimum still is, in standard errors (as `settled` counts them)."""
 
     @property
-    def cost(self) -> Array:
+    def cost(self) -> np.ndarray:
         """Sum of squared residuals."""
-        return jnp.sum(self.residuals**2, axis=-1)
+        return np.sum(np.asarray(self.residuals) ** 2, axis=-1)
 
 
 def remaining(residuals: Array, jacobian: Array) -> Scalar:
-    """Return ``|J s|`` of the next Gauss-Newton step s: how far away the minimum is.
+    """Return how far away the minimum is, in standard errors: ``|J s| / sigma``.
 
-    In standard deviations of the data as assumed; a step of 1 is one standard error long.
+    s is the next Gauss-Newton step and sigma the scatter of the data, as left over. Where model and
+    data agree better than assumed, sigma is at least a tenth of what was assumed: otherwise data
+    without noise would be fitted for ever.
     """
     # By singular values: parameters that are held, or without influence, have none.
     u, s, _ = jnp.linalg.svd(jacobian, full_matrices=False)
     share = jnp.where(s > 1e-7 * jnp.max(s), u.T @ residuals, 0.0)
-    return jnp.sqrt(jnp.sum(share**2))
-
-
-def scatter(residuals: Array, free: int) -> Scalar:
-    """Return the root of the residual variance."""
-    return jnp.sqrt(jnp.sum(residuals**2) / max(residuals.shape[-1] - free, 1))
+    degrees = max(residuals.size - jacobian.shape[1], 1)
+    sigma = jnp.sqrt(jnp.sum(residuals**2) / degrees)
+    return jnp.sqrt(jnp.sum(share**2)) / jnp.maximum(sigma, 0.1)
 
 
 class _Region(optx.AbstractSearch):
@@ -103,19 +103,9 @@ class _Damped(optx.AbstractGaussNewton):
 
     def terminate(self, fn, y, args, options, state, tags):
         done, result = super().terminate(fn, y, args, options, state, tags)
-        near = settled(state.f_info.residual, _matrix(state.f_info.jac, y.size), self.tolerance)
+        away = remaining(state.f_info.residual, _matrix(state.f_info.jac, y.size))
         stuck = state.num_steps_since_acceptance > 10
-        return done | (~state.first_step & (near | stuck)), result
-
-
-def settled(residuals: Array, jacobian: Array, tolerance: float) -> Bool[Array, ""]:
-    """Return whether the minimum is nearer than a share of a standard error.
-
-    Where model and data agree better than assumed, the standard error is taken as a tenth of the
-    assumed one, so that data without noise are fitted to about a ten-thousandth of it.
-    """
-    size = jnp.maximum(scatter(residuals, jacobian.shape[1]), 0.1)
-    return remaining(residuals, jacobian) < tolerance * size
+        return done | (~state.first_step & ((away < self.tolerance) | stuck)), result
 
 
 def _matrix(operator: Any, size: int) -> Array:
@@ -152,7 +142,7 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
         failed=failed,
         predicted=predicted,
         evaluations=solution.state.num_steps,
-        settled=settled(info.residual, jacobian, tolerance),
+        remaining=remaining(info.residual, jacobian),
     )
 
 
@@ -200,6 +190,8 @@ class LevenbergMarquardt(eqx.Module):
 
 def scattered(start: Values, count: int, spread: float, *, key: Any) -> Lanes:
     """Return points around a point, which is the first of them."""
+    if count == 1:
+        return start[None]
     draws = spread * jax.random.normal(key, (count, start.size), start.dtype)
     return start[None] + draws.at[0].set(0.0)
 

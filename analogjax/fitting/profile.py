@@ -86,7 +86,7 @@ def profile_likelihood(
     held = jnp.zeros_like(lanes).at[:, index].set(1.0)
     ends = fit.method.solve(fit.problem, lanes, held)
     values = np.asarray(free.maps[index].forward(lanes[:, index]))
-    rise = (np.asarray(ends.cost) - float(optimum.cost)) / fit.noise_factor**2
+    rise = (ends.cost - optimum.cost) / fit.noise_factor**2
     rise = np.where(np.asarray(ends.failed) > 0, np.nan, rise)
     order = np.argsort(values)
     return Profile(name, values[order], rise[order], (degrees(optimum), fit.known_noise))

@@ -149,9 +149,7 @@ def linearise(problem: Problem, z: Values, held: Values) -> Linearised:
     value, jacobian, (failed, shown) = jax.vmap(push, out_axes=(None, 1, None))(directions)
     # An overflow in a derivative: no step is taken from it, the residual itself is kept.
     finite = jnp.isfinite(jacobian)
-    return Linearised(
-        value, jnp.where(finite, jacobian, 0.0), failed + jnp.sum(~finite), shown
-    )
+    return Linearised(value, jnp.where(finite, jacobian, 0.0), failed + jnp.sum(~finite), shown)
 
 
 @eqx.filter_custom_jvp

@@ -17,7 +17,7 @@ def noise_factor(optimum: Optimum, known_noise: bool) -> float:
     """
     if known_noise:
         return 1.0
-    return float(np.sqrt(np.asarray(optimum.cost) / max(degrees(optimum), 1)))
+    return float(np.sqrt(optimum.cost / max(degrees(optimum), 1)))
 
 
 def count(optimum: Optimum) -> int:

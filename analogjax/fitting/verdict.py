@@ -8,13 +8,19 @@ import numpy as np
 
 from ..devices import AbstractDevice
 from .identifiability import Identifiability
-from .levenberg import Optimum, remaining, scatter
+from .levenberg import Optimum
 from .objectives import AbstractObjective
 from .residuals import Problem
 from .result import FitError
 
 POOR = 0.5
 """Correlation of measured and predicted values below which a model describes nothing."""
+
+SILENT = 1e-9
+"""Influence of a parameter, relative to the largest, that is rounding."""
+
+CONVERGED = 0.1
+"""Standard errors from the minimum that are near enough, however the search ended."""
 
 
 def check_signal(objectives: Sequence[AbstractObjective]) -> None:
@@ -91,7 +97,9 @@ def objection(
             "`starts`."
         )
     influence = np.linalg.norm(np.asarray(optimum.jacobian), axis=0)
-    silent = [n for n, size in zip(names, influence, strict=True) if size == 0]
+    silent = [
+        n for n, size in zip(names, influence, strict=True) if size <= SILENT * influence.max()
+    ]
     if silent or _poor(problem, optimum):
         reverse = wrong_sign(problem, (problem.device, fitted))
         if reverse:
@@ -109,13 +117,11 @@ def objection(
             f"The measurements must tell the free parameters apart, but "
             f"{identifiability.sentence}: fix one of them, or add a measurement or a prior."
         )
-    near = float(remaining(optimum.residuals, optimum.jacobian))
-    size = max(float(scatter(optimum.residuals, len(names))), 0.1)
-    if not bool(optimum.settled) and near > 0.1 * size:
+    if not float(optimum.remaining) < CONVERGED:
         return (
             f"The fit must converge, but after {evaluations} evaluations (of at most {max_steps}) "
-            f"it is still {near / size:.2g} standard errors from a minimum: allow more `max_steps` "
-            "or try more `starts`."
+            f"it is still {float(optimum.remaining):.2g} standard errors from a minimum: allow "
+            "more `max_steps` or try more `starts`."
         )
     return ""
 
