@@ -37,7 +37,7 @@ class Optimum(eqx.Module):
     """How far away the minimum still is, in standard errors (as `settled` counts them)."""
 
     @property
-    def cost(self) -> np.ndarray:
+    def cost(self) -> Any:
         """Sum of squared residuals."""
         return np.sum(np.asarray(self.residuals) ** 2, axis=-1)
 

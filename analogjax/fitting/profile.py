@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -85,7 +86,7 @@ def profile_likelihood(
     lanes = optimum.z[None] + jnp.asarray(np.linspace(-span, span, points)[:, None] * along[None])
     held = jnp.zeros_like(lanes).at[:, index].set(1.0)
     ends = fit.method.solve(fit.problem, lanes, held)
-    values = np.asarray(free.maps[index].forward(lanes[:, index]))
+    values = np.asarray(jax.vmap(lambda z: free.forward(z))(lanes))[:, index]
     rise = (ends.cost - optimum.cost) / fit.noise_factor**2
     rise = np.where(np.asarray(ends.failed) > 0, np.nan, rise)
     order = np.argsort(values)

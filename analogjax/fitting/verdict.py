@@ -112,16 +112,16 @@ def objection(
             f"Parameter `{silent[0]}` must have an influence on the measurements to be free, but "
             "has none: nothing that was measured depends on it where the fit ended."
         )
-    if identifiability.undetermined:
-        return (
-            f"The measurements must tell the free parameters apart, but "
-            f"{identifiability.sentence}: fix one of them, or add a measurement or a prior."
-        )
     if not float(optimum.remaining) < CONVERGED:
         return (
             f"The fit must converge, but after {evaluations} evaluations (of at most {max_steps}) "
             f"it is still {float(optimum.remaining):.2g} standard errors from a minimum: allow "
             "more `max_steps` or try more `starts`."
+        )
+    if identifiability.undetermined:
+        return (
+            f"The measurements must tell the free parameters apart, but "
+            f"{identifiability.sentence}: fix one of them, or add a measurement or a prior."
         )
     return ""
 

@@ -67,7 +67,9 @@ def test_a_small_parameter_moves_by_its_logarithm():
 
 
 @pytest.mark.parametrize(
-    "device", [aj.devices.VTEAM(), aj.devices.Yakopcic(), aj.devices.JartVCM()], ids=str
+    "device",
+    [aj.devices.VTEAM(), aj.devices.Yakopcic(), aj.devices.JartVCM()],
+    ids=lambda device: type(device).__name__,
 )
 def test_the_parameters_of_a_device_are_where_it_starts(device):
     names = [

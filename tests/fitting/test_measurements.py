@@ -47,7 +47,7 @@ def test_switching_times_and_retention():
     v = np.array([0.5, 1.0, 2.0])
     times = SwitchingTimes(v, np.ones(3), 0.1, 0.5)
     r = 16e3 - np.array([0.1, 0.5]) * 15900.0
-    expected = (r[0] ** 2 - r[1] ** 2) / (2 * 15900.0 * 0.01 * v)
+    expected = (r[0] ** 2 - r[1] ** 2) / (2 * 15900.0 * 1e4 * v)
     np.testing.assert_allclose(times.predict(DRIFT)[:, 0], expected, rtol=1e-9)
     backwards = times.reversed()
     assert np.isnan(np.asarray(backwards.predict(DRIFT))).all()
