@@ -15,6 +15,7 @@ from ..devices import AbstractDevice
 from .bijections import free_parameters
 from .identifiability import identify
 from .levenberg import LevenbergMarquardt, Optimum
+from .measured import as_objectives
 from .objectives import AbstractObjective
 from .residuals import Prior, Problem
 from .result import FitError, FitResult
@@ -71,7 +72,7 @@ def fit(
             "Argument `device` must be a device of `analogjax.devices`, but is "
             f"{type(device).__name__}."
         )
-    objectives = as_measurements(measurements)
+    objectives = as_measurements(measurements, device)
     method = _resolve(method)
     parameters, start = free_parameters(device, free, bounds)
     problem = Problem(device, parameters, objectives, dict(priors or {}), loss)
@@ -80,20 +81,24 @@ def fit(
     lanes = method.lanes(start, key=key)
     ends = method.solve(problem, lanes, jnp.zeros_like(lanes))
     result = _result(problem, ends, method, known_noise)
-    if throw and result.message:
+    if throw and not result.ok:
         raise FitError(result.message)
     return result
 
 
-def as_measurements(measurements: Any) -> tuple[AbstractObjective, ...]:
+def as_measurements(measurements: Any, device: AbstractDevice) -> tuple[AbstractObjective, ...]:
     """Return measurements as a tuple, each under a name of its own.
 
     Raises:
         ValueError: There are none, or something else is among them.
     """
-    if isinstance(measurements, AbstractObjective):
+    if isinstance(measurements, AbstractObjective) or hasattr(measurements, "attrs"):
         measurements = (measurements,)
-    several = tuple(measurements)
+    several = [
+        objective
+        for one in measurements
+        for objective in (as_objectives(one, device) if hasattr(one, "attrs") else (one,))
+    ]
     if not several:
         raise ValueError("Argument `measurements` must hold at least one measurement.")
     named: dict[str, AbstractObjective] = {}

@@ -31,8 +31,8 @@ class AbstractObjective(eqx.Module):
     """Measured values."""
     noise: eqx.AbstractVar[Noise]
     """How they scatter."""
-    ambient_temperature: eqx.AbstractVar[Rows | None]
-    """Of each row [K]; that of the device if None."""
+    conditions: eqx.AbstractVar[dict[str, Rows]]
+    """Parameters of the device that a row was measured at, such as ``ambient_temperature``."""
     name: eqx.AbstractVar[str]
     """What the residuals are listed under."""
     unit: eqx.AbstractVar[str]
@@ -59,14 +59,10 @@ class AbstractObjective(eqx.Module):
     def evaluate(self, device: AbstractDevice) -> tuple[Points, Bool[Array, " rows"]]:
         """Return the predictions of all rows, and which of the rows could be computed."""
 
-        def one(temperature, inputs):
-            there = device
-            if temperature is not None:
-                there = device.replace(ambient_temperature=temperature)
-            return self.row(there, inputs)
+        def one(conditions, inputs):
+            return self.row(device.replace(**conditions), inputs)
 
-        in_axes = (None if self.ambient_temperature is None else 0, 0)
-        return jax.vmap(one, in_axes)(self.ambient_temperature, self.inputs())
+        return jax.vmap(one)(self.conditions, self.inputs())
 
     def predict(self, device: AbstractDevice) -> Points:
         """Return what a device should show; nan in rows that cannot be computed."""
@@ -139,17 +135,23 @@ def column_of(name: str, value: Any, rows: int) -> Rows | None:
     return jnp.asarray(np.broadcast_to(array, (rows,)))
 
 
-def temperature_of(value: Any, rows: int) -> Rows | None:
-    """Return the ambient temperature of each row [K]; where it is not known, that of the device.
+def conditions_of(
+    rows: int, ambient_temperature: Any = None, read_voltage: Any = None
+) -> dict[str, Rows]:
+    """Return the conditions that are known; where they are not, those of the device hold.
 
     Raises:
-        ValueError: Below 1 K or above 2000 K, or known for some rows only.
+        ValueError: A temperature or a voltage out of range, or known for some rows only.
     """
-    column = column_of("ambient_temperature", value, rows)
-    if column is None or bool(jnp.all(jnp.isnan(column))):
-        return None
-    check_between("ambient_temperature", column, 1.0, 2000.0, "K")
-    return column
+    conditions = {}
+    for name, value, low, high, unit in (
+        ("ambient_temperature", ambient_temperature, 1.0, 2000.0, "K"),
+        ("read_voltage", read_voltage, -100.0, 100.0, "V"),
+    ):
+        column = column_of(name, value, rows)
+        if column is not None and not bool(jnp.all(jnp.isnan(column))):
+            conditions[name] = check_between(name, column, low, high, unit)
+    return conditions
 
 
 def check_observed(observed: np.ndarray, what: str) -> None:

@@ -20,10 +20,10 @@ from .objectives import (
     Rows,
     check_observed,
     column_of,
+    conditions_of,
     filled,
     positive_times,
     rows_of,
-    temperature_of,
 )
 from .states import check_one_number, state_at
 
@@ -54,7 +54,7 @@ class Sweep(AbstractObjective):
     width: Points
     observed: Points
     noise: Noise
-    ambient_temperature: Rows | None
+    conditions: dict[str, Rows]
     state: Rows | None
     initial_conductance: Rows | None
     solver: Solver
@@ -107,7 +107,7 @@ class Sweep(AbstractObjective):
         self.observed = jnp.asarray(np.where(both, i[:, 1:], np.nan))
         self.noise = noise or Noise(0.02, 1e-3 * float(np.nanmax(np.abs(i))))
         rows = v.shape[0]
-        self.ambient_temperature = temperature_of(ambient_temperature, rows)
+        self.conditions = conditions_of(rows, ambient_temperature)
         self.state = column_of("state", state, rows)
         self.initial_conductance = column_of("initial_conductance", initial_conductance, rows)
         self.solver, self.name, self.unit = solver, name, "A"
@@ -137,7 +137,7 @@ class PulseTrain(AbstractObjective):
     gap: Points | None
     observed: Points
     noise: Noise
-    ambient_temperature: Rows | None
+    conditions: dict[str, Rows]
     state: Rows | None
     initial_conductance: Rows | None
     solver: Solver
@@ -153,6 +153,7 @@ class PulseTrain(AbstractObjective):
         *,
         noise: Noise | None = None,
         ambient_temperature: Any = None,
+        read_voltage: Any = None,
         state: Any = None,
         initial_conductance: Any = None,
         solver: Solver = None,
@@ -167,6 +168,7 @@ class PulseTrain(AbstractObjective):
             conductance: Conductance measured after it [S]; nan where it is not to be compared.
             noise: How a conductance scatters; 2 % if None (assumed).
             ambient_temperature: [K], one number or one a train; that of the device if None.
+            read_voltage: Of the conductances [V], likewise.
             state: Argument of the device's `init_state`, one number or one a train.
             initial_conductance: In place of it the conductance [S] that a train starts from (a
                 device of one state number).
@@ -192,7 +194,7 @@ class PulseTrain(AbstractObjective):
         self.observed = jnp.asarray(np.where(known, conductance, np.nan))
         self.noise = noise or Noise(0.02)
         rows = conductance.shape[0]
-        self.ambient_temperature = temperature_of(ambient_temperature, rows)
+        self.conditions = conditions_of(rows, ambient_temperature, read_voltage)
         self.state = column_of("state", state, rows)
         self.initial_conductance = column_of("initial_conductance", initial_conductance, rows)
         self.solver, self.name, self.unit = solver, name, "S"

@@ -19,8 +19,8 @@ from .objectives import (
     Rows,
     check_observed,
     column_of,
+    conditions_of,
     rows_of,
-    temperature_of,
 )
 from .states import check_one_number, state_at
 
@@ -33,7 +33,7 @@ class SwitchingTimes(AbstractObjective):
     last: Rows
     observed: Points
     noise: Noise
-    ambient_temperature: Rows | None
+    conditions: dict[str, Rows]
     cells: int = eqx.field(static=True)
     name: str = eqx.field(static=True)
     unit: str = eqx.field(static=True, default="s")
@@ -72,7 +72,7 @@ class SwitchingTimes(AbstractObjective):
         self.v, self.first, self.last = columns  # pyright: ignore
         self.observed = jnp.asarray(t)
         self.noise = noise or Noise(log=0.1)
-        self.ambient_temperature = temperature_of(ambient_temperature, len(t))
+        self.conditions = conditions_of(len(t), ambient_temperature)
         self.cells, self.name, self.unit = cells, name, "s"
 
     def inputs(self) -> Any:
@@ -95,7 +95,7 @@ class Retention(AbstractObjective):
     t: Points
     observed: Points
     noise: Noise
-    ambient_temperature: Rows | None
+    conditions: dict[str, Rows]
     state: Rows | None
     initial_conductance: Rows | None
     name: str = eqx.field(static=True)
@@ -108,6 +108,7 @@ class Retention(AbstractObjective):
         *,
         noise: Noise | None = None,
         ambient_temperature: Any = None,
+        read_voltage: Any = None,
         state: Any = None,
         initial_conductance: Any = None,
         name: str = "retention",
@@ -119,6 +120,7 @@ class Retention(AbstractObjective):
             conductance: Conductance then [S]; nan where it is not to be compared.
             noise: How a conductance scatters; 2 % if None (assumed).
             ambient_temperature: [K], one number or one a device; that of the device if None.
+            read_voltage: Of the conductances [V], likewise.
             state: Argument of the device's `init_state` at time 0, one number or one a device.
             initial_conductance: In place of it the conductance [S] at time 0 (a device of one state
                 number).
@@ -136,7 +138,7 @@ class Retention(AbstractObjective):
         self.observed = jnp.asarray(np.where(known, conductance, np.nan))
         self.noise = noise or Noise(0.02)
         rows = conductance.shape[0]
-        self.ambient_temperature = temperature_of(ambient_temperature, rows)
+        self.conditions = conditions_of(rows, ambient_temperature, read_voltage)
         self.state = column_of("state", state, rows)
         self.initial_conductance = column_of("initial_conductance", initial_conductance, rows)
         self.name, self.unit = name, "S"
