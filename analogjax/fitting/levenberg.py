@@ -60,8 +60,8 @@ def remaining(residuals: Array, jacobian: Array) -> Scalar:
 class _Region(optx.AbstractSearch):
     """How strongly a step is damped: less after one that did what was expected of it.
 
-    At first as strongly as keeps steps within about one e-fold of every parameter: a step of size 1
-    then costs as much as all of the residuals.
+    At first as strongly as keeps steps within some e-folds of every parameter: a step of size 1
+    then costs a tenth of all of the residuals.
     """
 
     def init(self, y, f_info_struct):
@@ -77,7 +77,7 @@ class _Region(optx.AbstractSearch):
             gained > 0.75 * expected, 10.0, jnp.where(gained < 0.25 * expected, 0.3, 1.0)
         )
         factor = jnp.where(accept, factor, 0.1)
-        size = jnp.where(first_step, 1 / jnp.maximum(2 * after, 1e-12), state * factor)
+        size = jnp.where(first_step, 10 / jnp.maximum(2 * after, 1e-12), state * factor)
         size = jnp.clip(size, 1e-30, 1e12)
         return size, accept, optx.RESULTS.successful, size
 
