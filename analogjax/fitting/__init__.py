@@ -1,5 +1,6 @@
 """Fitting: measured values to the parameters of a device, and how sure they are."""
 
+from .adam import Adam as Adam
 from .bijections import Bijection as Bijection
 from .fit import fit as fit
 from .identifiability import Combination as Combination

@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from .._checks import check_choice, check_float64
 from ..devices import AbstractDevice
+from .adam import Adam
 from .bijections import free_parameters
 from .identifiability import identify
 from .levenberg import LevenbergMarquardt, Optimum
@@ -22,7 +23,7 @@ from .result import FitError, FitResult
 from .uncertainty import natural_covariance, noise_factor
 from .verdict import check_signal, objection
 
-METHODS = {"levenberg_marquardt": LevenbergMarquardt}
+METHODS = {"levenberg_marquardt": LevenbergMarquardt, "adam": Adam}
 """Methods by the name used in configurations."""
 
 
@@ -78,9 +79,8 @@ def fit(
     problem = Problem(device, parameters, objectives, dict(priors or {}), loss)
     check_signal(objectives)
     key = jax.random.key(0) if key is None else key
-    lanes = method.lanes(start, key=key)
-    ends = method.solve(problem, lanes, jnp.zeros_like(lanes))
-    result = _result(problem, ends, method, known_noise)
+    ends, evaluations = method.search(problem, start, key=key)
+    result = _result(problem, ends, evaluations, method, known_noise)
     if throw and not result.ok:
         raise FitError(result.message)
     return result
@@ -135,7 +135,9 @@ def best_of(ends: Optimum) -> tuple[int, int]:
     return best, int(np.sum(cost <= 1.01 * cost[best] + 1e-6))
 
 
-def _result(problem: Problem, ends: Optimum, method: Any, known_noise: bool) -> FitResult:
+def _result(
+    problem: Problem, ends: Optimum, evaluations: int, method: Any, known_noise: bool
+) -> FitResult:
     best, same = best_of(ends)
     optimum = jax.tree.map(lambda x: np.asarray(x)[best], ends)
     factor = noise_factor(optimum, known_noise)
@@ -143,9 +145,6 @@ def _result(problem: Problem, ends: Optimum, method: Any, known_noise: bool) -> 
     names = problem.free.names
     device = problem.free.put(problem.device, jnp.asarray(values))
     identifiability = identify(names, logarithmic(problem, optimum, values), factor)
-    starts = int(ends.z.shape[0])
-    # Lanes that have ended are computed along with the others.
-    evaluations = int(np.max(np.asarray(ends.evaluations))) * starts
     residuals = {
         o.name: np.asarray(o.observed) - np.asarray(shown)
         for o, shown in zip(problem.objectives, optimum.predicted, strict=True)
@@ -165,7 +164,7 @@ def _result(problem: Problem, ends: Optimum, method: Any, known_noise: bool) -> 
         stats=dict(
             evaluations=evaluations,
             simulations=evaluations * problem.runs,
-            starts=starts,
+            ended=int(ends.z.shape[0]),
             optimum=same,
             failed=int(optimum.failed),
         ),

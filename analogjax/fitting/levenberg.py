@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import optimistix as optx
+from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative, check_positive, check_whole
 from .._types import Array, Float, Scalar
@@ -147,12 +148,17 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
 
 
 class LevenbergMarquardt(eqx.Module):
-    """Least squares by damped Gauss-Newton steps, from one start or many at once."""
+    """Least squares by damped Gauss-Newton steps, from one start or many at once.
+
+    Of many starts all take a few steps side by side; those that came lowest go on to the end.
+    """
 
     starts: int = eqx.field(static=True)
     spread: float = eqx.field(static=True)
     tolerance: float = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
+    scout: int = eqx.field(static=True)
+    keep: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -161,6 +167,8 @@ class LevenbergMarquardt(eqx.Module):
         spread: float = 1.0,
         tolerance: float = 1e-2,
         max_steps: int = 100,
+        scout: int = 5,
+        keep: int = 8,
     ):
         """Choose how to search.
 
@@ -170,6 +178,8 @@ class LevenbergMarquardt(eqx.Module):
                 far from their bounds).
             tolerance: Ends where the next step is a smaller share of a standard error than this.
             max_steps: Most steps a start may take.
+            scout: Steps that every start takes, if there are more than `keep`.
+            keep: Starts that go on from there.
 
         Raises:
             ValueError: A number out of range.
@@ -178,17 +188,38 @@ class LevenbergMarquardt(eqx.Module):
         self.spread = check_not_negative("spread", spread)
         self.tolerance = check_positive("tolerance", tolerance)
         self.max_steps = check_whole("max_steps", max_steps)
+        self.scout = check_whole("scout", scout)
+        self.keep = check_whole("keep", keep)
 
-    def lanes(self, start: Values, *, key: Any) -> Lanes:
-        """Return the starts: the first is the device's own."""
-        return scattered(start, self.starts, self.spread, key=key)
+    def search(self, problem: Problem, start: Values, *, key: PRNGKeyArray) -> tuple[Optimum, int]:
+        """Return where the starts that were kept end, and the evaluations of all, as computed."""
+        lanes = scattered(start, self.starts, self.spread, key=key)
+        held, spent = jnp.zeros_like(lanes), 0
+        if self.starts > self.keep:
+            scouts = solve_lanes(problem, lanes, held, self.tolerance, self.scout)
+            spent = computed(scouts)
+            lanes, held = lowest(scouts, self.keep), held[: self.keep]
+        ends = self.solve(problem, lanes, held)
+        return ends, spent + computed(ends)
 
     def solve(self, problem: Problem, lanes: Lanes, held: Lanes) -> Optimum:
         """Return where every start ends."""
         return solve_lanes(problem, lanes, held, self.tolerance, self.max_steps)
 
 
-def scattered(start: Values, count: int, spread: float, *, key: Any) -> Lanes:
+def computed(ends: Optimum) -> int:
+    """Return the evaluations of lanes side by side; one that has ended goes on with the rest."""
+    evaluations = np.asarray(ends.evaluations)
+    return int(evaluations.max()) * evaluations.size
+
+
+def lowest(ends: Optimum, count: int) -> Lanes:
+    """Return where the best of many lanes are."""
+    cost = np.where(np.isfinite(ends.cost), ends.cost, np.inf)
+    return ends.z[jnp.asarray(np.argsort(cost)[:count])]
+
+
+def scattered(start: Values, count: int, spread: float, *, key: PRNGKeyArray) -> Lanes:
     """Return points around a point, which is the first of them."""
     if count == 1:
         return start[None]

@@ -46,8 +46,8 @@ class FitResult(eqx.Module):
     """Why not to trust it; empty if nothing speaks against it."""
     stats: dict[str, int]
     """`evaluations` of all measurements with their derivatives (all starts, as computed),
-    `simulations` (evaluations times runs of the device), `starts`, how many of them came to the
-    best `optimum`, and runs that `failed` there."""
+    `simulations` (evaluations times runs of the device), starts that `ended` (were kept to the
+    end), how many of them came to the best `optimum`, and runs that `failed` there."""
     noise_factor: float
     """By how much the data scatter more than assumed (1 if the noise was said to be known)."""
     known_noise: bool
@@ -174,7 +174,7 @@ class FitResult(eqx.Module):
         stats = self.stats
         lines.append(
             f"  {stats['evaluations']} evaluations, {stats['simulations']} simulations, "
-            f"{stats['optimum']} of {stats['starts']} starts came to this optimum"
+            f"{stats['optimum']} of {stats['ended']} starts ended at this optimum"
         )
         if self.message:
             lines.append(f"  NOT TO BE TRUSTED: {self.message}")

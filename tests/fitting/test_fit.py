@@ -8,6 +8,7 @@ import pytest
 
 import analogjax as aj
 from analogjax.fitting import (
+    Adam,
     FitError,
     LevenbergMarquardt,
     Prior,
@@ -17,7 +18,7 @@ from analogjax.fitting import (
     fit,
 )
 from analogjax.fitting.bijections import free_parameters
-from analogjax.fitting.levenberg import solve_lanes
+from analogjax.fitting.levenberg import scattered, solve_lanes
 from analogjax.fitting.residuals import Problem, linearise
 
 DRIFT = aj.devices.LinearIonDrift()
@@ -144,7 +145,7 @@ def test_starts_side_by_side_end_where_each_ends_alone():
     measured = made_by(DRIFT, train(), 0.01)
     free, z = free_parameters(DRIFT, ("mobility", "x_0"))
     problem = Problem(DRIFT, free, (measured,))
-    lanes = LevenbergMarquardt(4).lanes(z, key=jax.random.key(1))
+    lanes = scattered(z, 4, 1.0, key=jax.random.key(1))
     np.testing.assert_array_equal(lanes[0], z)
     held = jnp.zeros_like(lanes)
     together = solve_lanes(problem, lanes, held, 1e-2, 50)
@@ -158,13 +159,29 @@ def test_starts_side_by_side_end_where_each_ends_alone():
 def test_a_profile_of_a_nearly_linear_fit_is_a_parabola_and_counts_noise():
     measured = made_by(DRIFT, train(), 0.005)
     result = fit(DRIFT, measured, ("mobility", "x_0"), method=LevenbergMarquardt(7))
-    assert result.stats["starts"] == 7
+    assert result.stats["ended"] == 7
     assert result.stats["simulations"] == result.stats["evaluations"]
     profile = result.profile("x_0", points=7)
     steps = np.linspace(-3, 3, 7)
     np.testing.assert_allclose(profile.rise, steps**2, rtol=0.2, atol=0.05)
     # As the covariance says, but for the curvature of the model.
     np.testing.assert_allclose(profile.interval(0.9), result.interval(0.9)["x_0"], rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [LevenbergMarquardt(10, keep=2, scout=3), Adam(20, polish=LevenbergMarquardt(4, keep=2))],
+    ids=["scouts", "adam"],
+)
+def test_other_searches_come_to_the_same_optimum(method):
+    measured = made_by(DRIFT, train(v=4.0), 0.005)
+    near = fit(DRIFT, measured, ("mobility", "x_0"))
+    start = DRIFT.replace(mobility=3e-14, x_0=0.3)
+    found = fit(start, measured, ("mobility", "x_0"), method=method, key=jax.random.key(3))
+    assert found.stats["ended"] == 2
+    for name, error in near.standard_errors.items():
+        # Each ends within a hundredth of a standard error of the minimum.
+        assert abs(found.parameters[name] - near.parameters[name]) < 0.03 * error
 
 
 def test_a_prior_decides_what_the_data_leave_open():
