@@ -45,8 +45,8 @@ def case(name):
         return true, start, free, v, np.full(200, 0.01)
     if name == "VTEAM":
         true = aj.devices.VTEAM()
-        start = true.replace(k_on=-6.0, alpha_on=2.5, k_off=8e-4, v_off=0.015, r_on=70.0)
-        free = ("k_on", "alpha_on", "k_off", "v_off", "r_on")
+        start = true.replace(k_on=-6.0, alpha_on=2.5, k_off=8e-4, v_off=0.015, r_off=800.0)
+        free = ("k_on", "alpha_on", "k_off", "v_off", "r_off")
         v = np.concatenate([-np.linspace(0.25, 0.35, 100), np.linspace(0.03, 0.06, 100)])
         return true, start, free, v, np.concatenate([np.full(100, 1e-11), np.full(100, 2e-8)])
     true = aj.devices.JartVCM()

@@ -252,3 +252,19 @@ def test_jit_is_eager():
     np.testing.assert_allclose(
         linearise(problem, z, jnp.zeros_like(z)).residuals, residuals, atol=1e-10
     )
+
+
+def test_single_precision_is_refused():
+    measured = train(3)
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"`fit` must run in float64.*x64"):
+        fit(DRIFT, measured, ("mobility",))
+
+
+def test_samples_scatter_as_the_covariance_says():
+    result = fit(DRIFT, made_by(DRIFT, train(v=4.0), 0.01), ("mobility", "x_0"))
+    devices = result.sample(2000, key=jax.random.key(5))
+    drawn = np.stack([np.asarray(devices.mobility), np.asarray(devices.x_0)])
+    size = np.sqrt(np.diag(result.covariance))
+    # 2,000 draws: a variance is known to 3 % (one standard deviation).
+    np.testing.assert_allclose(np.cov(drawn) / np.outer(size, size), result.correlation, atol=0.12)
+    np.testing.assert_allclose(result.predict("ramp"), result.predict()["ramp"])
