@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import crossbar as crossbar
     from . import data as data
     from . import devices as devices
+    from . import fitting as fitting
     from . import networks as networks
     from . import physics as physics
     from . import plotting as plotting
@@ -30,6 +31,7 @@ _SUBPACKAGES = (
     "data",
     "crossbar",
     "devices",
+    "fitting",
     "networks",
     "physics",
     "plotting",
