@@ -10,6 +10,7 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from .._checks import check_between, check_not_negative, check_not_zero, is_traced
@@ -43,7 +44,11 @@ class AbstractCompactDevice(AbstractPresetDevice):
             ValueError: It does.
         """
         low, high = self.bounds()
-        if is_traced(state) or is_traced(low) or is_traced(high) or jnp.ndim(low) or jnp.ndim(high):
+        if any(map(is_traced, (state, low, high))):
+            return
+        # NumPy: inside a compiled function JAX would trace even what is known.
+        low, high = np.asarray(low), np.asarray(high)
+        if low.ndim or high.ndim:
             return
         slack = 1e-4 * min(float(high - low), 1.0)
         check_between("state", state, float(low) - slack, float(high) + slack)
