@@ -94,11 +94,11 @@ def test_fourth_order_of_systems_and_where_time_enters(run, slope, start):
 def test_fourth_order_where_a_stiff_slope_depends_on_time(run, rate):
     # Prothero and Robinson's problem: of a Rosenbrock method in general the error falls like h^2 or
     # slower. Of this one it falls like h^3 / rate, which is h^4 or less for every rate h of 1 and
-    # more; 1e-3 is what the smallest rate measures, 1e-12 is round-off.
+    # more. Half of the bounds is what the smallest rate measures; 1e-12 is round-off.
     steps = np.array([4, 8, 16])
     _, errors = _orders(run, prothero_robinson(rate), jnp.asarray(0.0), np.sin(2.0), steps)
     assert (errors < 2e-3 / steps**4.0 + 1e-12).all(), errors
-    assert (errors < 4e-2 / (rate * steps**3) + 1e-12).all(), errors * rate * steps**3
+    assert (errors < 6e-2 / (rate * steps**3) + 1e-12).all(), errors * rate * steps**3
 
 
 def test_a_stiff_transient_is_damped_at_once(run):
