@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 
 from .._checks import check_between, check_not_negative, check_not_zero, is_traced
 from .._types import Array, Bool, Scalar, ScalarLike
-from ._base import Path
+from ._base import AbstractDevice, Path
 from ._presets import AbstractPresetDevice
 
 
@@ -61,8 +61,9 @@ class AbstractCompactDevice(AbstractPresetDevice):
         """Return how far a write has come: 0 where it began, 1 at the bound it runs towards."""
         low, high = self.bounds()
         bound = jnp.where(state > begun, high, low)
+        span = bound - begun
         # At the bound already there is nowhere to go, and nothing to divide by.
-        return (state - begun) / jnp.where(state == begun, 1.0, bound - begun)
+        return (state - begun) / jnp.where(span == 0, 1.0, span)
 
     # What follows.
 
@@ -132,3 +133,17 @@ class AbstractCompactDevice(AbstractPresetDevice):
         """Return whether the state is finite and within `bounds`."""
         low, high = self.bounds()
         return jnp.isfinite(state) & (state >= low) & (state <= high)
+
+
+def with_velocity(device: AbstractDevice) -> AbstractCompactDevice:
+    """Return the device if it is one of a state number with a velocity.
+
+    Raises:
+        ValueError: It has more than one state number, or a law per pulse instead of per second.
+    """
+    if isinstance(device, AbstractCompactDevice) and device.default_solver != "step":
+        return device
+    raise ValueError(
+        "Argument `device` must have one state number and a velocity, but is a "
+        f"{type(device).__name__}."
+    )

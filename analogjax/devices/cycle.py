@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._base import AbstractDevice, Path, check_names
-from ._compact import AbstractCompactDevice
+from ._compact import AbstractCompactDevice, with_velocity
 from .variability import Spread
 
 
@@ -58,11 +58,7 @@ class CycleToCycle(AbstractDevice):
             ValueError: A device with more than one state number or with a law per pulse, a spread
                 without names, a name that is no parameter of the device or has no spread.
         """
-        if not isinstance(device, AbstractCompactDevice) or device.default_solver == "step":
-            raise ValueError(
-                "Argument `device` must have one state number and a velocity, but is a "
-                f"{type(device).__name__}."
-            )
+        device = with_velocity(device)
         if not isinstance(spread, Spread) or not spread.names:
             raise ValueError("Argument `spread` must be a `Spread` that names a parameter.")
         check_names(type(device), spread.names)

@@ -38,7 +38,8 @@ class FlowMap(AbstractSolver):
     parameters where `tabulate` is called inside the function that is differentiated. A pulse
     outside the tables (in voltage or state), a ramp, or a device with other parameters is
     reported as failed; a device of another kind, or with other options, is refused. Of tables that
-    were made outside, the derivative by the device's parameters is zero.
+    were made outside, the derivative by the device's parameters is zero. Programming lets the
+    temperature wander, which makes another device: `ProgrammingNoise(temperature_wander=0)`.
     """
 
     origin: Float[Array, "2"]

@@ -10,6 +10,7 @@ import numpy as np
 from .._checks import check_float64, check_whole
 from .._types import Array, Scalar, ScalarLike
 from ..devices import AbstractCompactDevice, AbstractDevice
+from ..devices._compact import with_velocity
 
 # Gauss-Legendre on a cell, fifth order.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
@@ -41,11 +42,7 @@ def switching_time(
         ValueError: A device with more than one state number or a law per pulse instead of per
             second, a state that it cannot be in, fewer than one cell.
     """
-    if not isinstance(device, AbstractCompactDevice) or device.default_solver == "step":
-        raise ValueError(
-            "Argument `device` must have one state number and a velocity, but is a "
-            f"{type(device).__name__}."
-        )
+    device = with_velocity(device)
     check_whole("cells", cells)
     if device.needs_float64:
         check_float64(f"`switching_time` of a {type(device).__name__}")
