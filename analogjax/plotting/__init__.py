@@ -3,6 +3,7 @@
 from .accuracy import accuracy_against_bits as accuracy_against_bits
 from .accuracy import accuracy_against_delay as accuracy_against_delay
 from .accuracy import accuracy_against_error as accuracy_against_error
+from .accuracy import accuracy_intervals as accuracy_intervals
 from .animation import map_animation as map_animation
 from .bars import elasticity_bars as elasticity_bars
 from .behaviour import accuracy_against_share as accuracy_against_share

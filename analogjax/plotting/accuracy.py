@@ -105,3 +105,36 @@ def accuracy_against_error(
     axis.set_ylabel("test accuracy [%]")
     axis.legend()
     return fig
+
+
+def accuracy_intervals(
+    bits: Sequence[int],
+    curves: Mapping[str, np.ndarray],
+    *,
+    digital: float,
+    ideal: np.ndarray | None = None,
+    level: float = 0.9,
+) -> Any:
+    """Return accuracy against bits with the interval that uncertain devices leave open.
+
+    Args:
+        bits: Bits per device.
+        curves: By label: accuracy (draws, bits), one row for each device that the data allow.
+        digital: Accuracy of the digital network.
+        ideal: (bits,) By quantisation alone.
+        level: Share of the draws within the band, which is drawn about their median.
+    """
+    fig, axis = figure(width=5.2, height=3.6)
+    axis.axhspan(100 * digital - 1, 100 * digital, color=COLORS[5], alpha=0.2, lw=0)
+    axis.axhline(100 * digital, color=COLORS[5], lw=1.0, label="digital")
+    if ideal is not None:
+        axis.plot(bits, 100 * np.asarray(ideal), "k--", lw=1.0, label="quantisation alone")
+    for color, (label, accuracy) in zip(COLORS, curves.items(), strict=False):
+        low, middle, high = np.quantile(accuracy, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0)
+        axis.fill_between(bits, 100 * low, 100 * high, color=color, alpha=0.25, lw=0)
+        axis.plot(bits, 100 * middle, "o-", ms=4, color=color, label=label)
+    axis.set_xlabel("bits per device")
+    axis.set_xticks(list(bits))
+    axis.set_ylabel("test accuracy [%]")
+    axis.legend(loc="lower right")
+    return fig

@@ -159,3 +159,29 @@ def resolvable_map(
     powers = [8, 32, 128, 512, 2048]
     bar.set_ticks(powers, labels=[str(p) for p in powers])
     return fig
+
+
+def open_loop_levels(errors: np.ndarray) -> Any:
+    """Return errors of levels that several devices wrote by the same plan.
+
+    Args:
+        errors: (devices, repeats, levels), as fractions of the window; the first device is the one
+            that the plan was made on.
+    """
+    fig, axes = figure(1, 2, width=4.2, height=3.2)
+    u = np.linspace(0, 1, errors.shape[2])
+    mean, scatter = errors.mean(axis=1), errors.std(axis=1, ddof=1)
+    low, high = np.quantile(mean[1:], [0.05, 0.95], axis=0)
+    axes[0].fill_between(u, 100 * low, 100 * high, color=COLORS[0], alpha=0.3, lw=0,
+                         label="devices that the data allow (90 %)")  # fmt: skip
+    axes[0].plot(u, 100 * mean[1:].T, color=COLORS[0], lw=0.5, alpha=0.5)
+    axes[0].plot(u, 100 * mean[0], color="k", lw=1.2, label="fitted device")
+    axes[0].set_ylabel("mean error [% of the window]")
+    axes[0].legend(fontsize=7)
+    axes[1].plot(u, 100 * scatter[1:].T, color=COLORS[0], lw=0.5, alpha=0.5)
+    axes[1].plot(u, 100 * scatter[0], color="k", lw=1.2)
+    axes[1].set_ylabel("scatter from write to write\n[% of the window]")
+    for axis in axes:
+        axis.set_xlabel("level [window]")
+    label_panels(axes)
+    return fig
