@@ -3,6 +3,7 @@
 from .adam import Adam as Adam
 from .bands import Band as Band
 from .bijections import Bijection as Bijection
+from .config import FittingConfig as FittingConfig
 from .fit import fit as fit
 from .identifiability import Combination as Combination
 from .identifiability import Identifiability as Identifiability

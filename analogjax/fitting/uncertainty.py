@@ -39,7 +39,8 @@ def unbounded_covariance(optimum: Optimum, factor: float) -> np.ndarray:
     _, s, vt = np.linalg.svd(scaled, full_matrices=False)
     with np.errstate(divide="ignore"):
         half = vt.T / np.where(s > 0, s, np.nan)
-    covariance = factor**2 * (half @ half.T) / np.outer(size, size).clip(1e-300)
+    with np.errstate(over="ignore"):
+        covariance = factor**2 * (half @ half.T) / np.outer(size, size).clip(1e-300)
     return np.where(np.isfinite(covariance), covariance, np.inf)
 
 

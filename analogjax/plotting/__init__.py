@@ -29,6 +29,7 @@ from .levels import cumulative_levels as cumulative_levels
 from .levels import error_bands as error_bands
 from .levels import error_distributions as error_distributions
 from .levels import level_staircases as level_staircases
+from .levels import open_loop_levels as open_loop_levels
 from .levels import resolvable_map as resolvable_map
 from .maps import draw_electrodes as draw_electrodes
 from .maps import film_map as film_map

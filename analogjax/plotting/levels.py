@@ -161,27 +161,25 @@ def resolvable_map(
     return fig
 
 
-def open_loop_levels(errors: np.ndarray) -> Any:
+def open_loop_levels(errors: np.ndarray, scatter: np.ndarray | None = None) -> Any:
     """Return errors of levels that several devices wrote by the same plan.
 
     Args:
-        errors: (devices, repeats, levels), as fractions of the window; the first device is the one
-            that the plan was made on.
+        errors: (devices, levels) without chance, as fractions of the window; the first device is
+            the one that the plan was made on.
+        scatter: (devices, levels) Standard deviation from write to write; left out if None.
     """
-    fig, axes = figure(1, 2, width=4.2, height=3.2)
-    u = np.linspace(0, 1, errors.shape[2])
-    mean, scatter = errors.mean(axis=1), errors.std(axis=1, ddof=1)
-    low, high = np.quantile(mean[1:], [0.05, 0.95], axis=0)
-    axes[0].fill_between(u, 100 * low, 100 * high, color=COLORS[0], alpha=0.3, lw=0,
-                         label="devices that the data allow (90 %)")  # fmt: skip
-    axes[0].plot(u, 100 * mean[1:].T, color=COLORS[0], lw=0.5, alpha=0.5)
-    axes[0].plot(u, 100 * mean[0], color="k", lw=1.2, label="fitted device")
-    axes[0].set_ylabel("mean error [% of the window]")
-    axes[0].legend(fontsize=7)
-    axes[1].plot(u, 100 * scatter[1:].T, color=COLORS[0], lw=0.5, alpha=0.5)
-    axes[1].plot(u, 100 * scatter[0], color="k", lw=1.2)
-    axes[1].set_ylabel("scatter from write to write\n[% of the window]")
-    for axis in axes:
+    fig, axes = figure(1, 1 if scatter is None else 2, width=4.2, height=3.2, squeeze=False)
+    panels = [(errors, "error")] + ([] if scatter is None else [(scatter, "scatter of the writes")])
+    u = np.linspace(0, 1, errors.shape[1])
+    for axis, (values, label) in zip(axes[0], panels, strict=True):
+        low, high = np.quantile(values[1:], [0.05, 0.95], axis=0)
+        axis.fill_between(u, 100 * low, 100 * high, color=COLORS[0], alpha=0.3, lw=0,
+                          label="devices that the data allow (90 %)")  # fmt: skip
+        axis.plot(u, 100 * values[1:].T, color=COLORS[0], lw=0.4, alpha=0.4)
+        axis.plot(u, 100 * values[0], color="k", lw=1.2, label="fitted device")
+        axis.set_ylabel(f"{label} [% of the window]")
         axis.set_xlabel("level [window]")
-    label_panels(axes)
+    axes[0, 0].legend(fontsize=7)
+    label_panels(list(axes[0]))
     return fig

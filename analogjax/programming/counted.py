@@ -128,7 +128,8 @@ def write_counted(
         ValueError: A batch of another size.
     """
     check_whole("repeats", repeats, 1)
-    batch = {np.shape(x)[0] for x in devices.parameters().values() if np.ndim(x)}
+    values = [getattr(devices, name) for name in type(devices).PARAMETERS]
+    batch = {np.shape(x)[0] for x in values if np.ndim(x)}
     if batch - {repeats}:
         raise ValueError(
             f"Argument `devices` must be one device or a batch of {repeats} (as `repeats`), but "

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from .._checks import (
@@ -129,7 +130,8 @@ def piecewise(
     if gap is not None:
         check_not_negative("gap", gap, "s")
         # No gap anywhere is a different, cheaper program: states before and after are the same.
-        if is_traced(gap) or bool(jnp.any(jnp.asarray(gap) > 0)):
+        # (NumPy: under a transformation JAX would trace even what is known.)
+        if is_traced(gap) or np.any(np.asarray(gap) > 0):
             times["gap"] = gap
     rows = {}
     for name, value in times.items():
