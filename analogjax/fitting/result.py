@@ -139,7 +139,8 @@ class FitResult(eqx.Module):
             measurement: As in `predict`; bands by name if None.
             level: Probability that a value lies within.
             draws: Devices that are drawn from the covariance and simulated; with 0 the band is
-                that of the model to first order, ``J C J^T``, for the cost of one evaluation.
+                that of the model to first order, ``J C J^T``, for the cost of one evaluation (of
+                what was fitted, for none; it is then nan where nothing was measured).
             key: For the draws.
         """
         return of_fit(self, measurement, level, draws, key)
