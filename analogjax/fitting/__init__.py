@@ -11,6 +11,7 @@ from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .measured import as_objectives as as_objectives
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
+from .posterior import Posterior as Posterior
 from .profile import Profile as Profile
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep

@@ -15,6 +15,7 @@ from jaxtyping import PRNGKeyArray
 from .._checks import check_between, check_choice, check_whole
 from .bijections import FreeParameters
 from .objectives import AbstractObjective
+from .residuals import weighted
 from .uncertainty import degrees, quantile, unbounded_covariance
 
 if TYPE_CHECKING:
@@ -108,10 +109,35 @@ def _slopes(free: FreeParameters, device: Any, z: Any, measurement: AbstractObje
     return jax.vmap(push, out_axes=(None, 0, None))(jnp.eye(z.size, dtype=z.dtype))
 
 
+def _stored(fit: FitResult, measurement: AbstractObjective) -> tuple[np.ndarray, np.ndarray]:
+    """Return prediction and derivatives by z of a fitted measurement, which the fit has computed.
+
+    nan where nothing was measured.
+    """
+    objectives, optimum = fit.problem.objectives, fit.optimum
+    index = next(k for k, o in enumerate(objectives) if o is measurement)
+    first = sum(o.observed.size for o in objectives[:index])
+    shape = measurement.observed.shape
+    shown, known = jnp.asarray(optimum.predicted[index]), measurement.known
+    good = known & jnp.isfinite(shown)
+
+    def entry(predicted):
+        residual = measurement.noise.residual(predicted, measurement.observed, good)
+        return weighted(residual.ravel(), fit.problem.loss).reshape(shape)
+
+    safe = jnp.where(good, shown, 1.0)
+    scale = np.where(good, jax.jvp(entry, (safe,), (jnp.ones_like(safe),))[1], np.nan)
+    slopes = np.asarray(optimum.jacobian)[first : first + measurement.observed.size]
+    return np.asarray(shown), slopes.T.reshape(-1, *shape) / scale
+
+
 def _linear(fit: FitResult, measurement: AbstractObjective, level: float) -> Band:
-    z = jnp.asarray(fit.optimum.z)
-    predicted, slopes, ok = _slopes(fit.problem.free, fit.device, z, measurement)
-    predicted = np.where(np.asarray(ok)[:, None], predicted, np.nan)
+    if any(measurement is o for o in fit.problem.objectives):
+        predicted, slopes = _stored(fit, measurement)
+    else:
+        z = jnp.asarray(fit.optimum.z)
+        predicted, slopes, ok = _slopes(fit.problem.free, fit.device, z, measurement)
+        predicted = np.where(np.asarray(ok)[:, None], predicted, np.nan)
     covariance = unbounded_covariance(fit.optimum, fit.noise_factor)
     variance = np.einsum("irp,ij,jrp->rp", slopes, covariance, slopes)
     noise, reach = measurement.noise, quantile(level, degrees(fit.optimum), fit.known_noise)

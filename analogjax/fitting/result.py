@@ -20,6 +20,7 @@ from .residuals import Problem
 from .uncertainty import count, degrees, quantile, unbounded_covariance
 
 if TYPE_CHECKING:
+    from .posterior import Posterior
     from .profile import Profile
 
 
@@ -139,7 +140,8 @@ class FitResult(eqx.Module):
             measurement: As in `predict`; bands by name if None.
             level: Probability that a value lies within.
             draws: Devices that are drawn from the covariance and simulated; with 0 the band is
-                that of the model to first order, ``J C J^T``, for the cost of one evaluation.
+                that of the model to first order, ``J C J^T``, for the cost of one evaluation (of
+                what was fitted, for none; it is then nan where nothing was measured).
             key: For the draws.
         """
         return of_fit(self, measurement, level, draws, key)
@@ -153,16 +155,27 @@ class FitResult(eqx.Module):
         root = jnp.asarray(np.linalg.cholesky(covariance))
         draws = jax.random.normal(key, (count, len(self.free)), self.optimum.z.dtype)
         z = self.optimum.z[None] + draws @ root.T
-        put = eqx.filter_vmap(
-            lambda z: self.problem.free.put(self.device, self.problem.free.forward(z))
-        )
-        return put(z)
+        return self.problem.free.batch(self.device, z)
 
     def profile(self, name: str, *, points: int = 15, reach: float = 3.0) -> Profile:
         """Return the profile likelihood of a parameter; see `profile_likelihood`."""
         from .profile import profile_likelihood
 
         return profile_likelihood(self, name, points=points, reach=reach)
+
+    def posterior(
+        self,
+        draws: int = 1000,
+        warmup: int = 300,
+        chains: int = 4,
+        *,
+        flat: str = "unbounded",
+        key: PRNGKeyArray | None = None,
+    ) -> Posterior:
+        """Return draws from the posterior distribution, by NUTS; see `sample_posterior`."""
+        from .posterior import sample_posterior
+
+        return sample_posterior(self, draws, warmup, chains, flat=flat, key=key)
 
     def describe(self) -> str:
         """Return the fit as text: parameters, quality, what cannot be told apart."""
