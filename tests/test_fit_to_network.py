@@ -15,7 +15,8 @@ protocol: pulse_train
 columns: {train: ramp, amplitude: V (V), width: w (us), conductance: G (uS)}
 """
 SMALL = [
-    "measurements=folder", "device=soft_bounds", "device.kind=LinearStep", "fit.free=[dw_min,gamma_up]", "pulses.start=null",
+    "measurements=folder", "device=soft_bounds", "device.kind=LinearStep",
+    "fit.free=[dw_min,gamma_up]", "pulses.start=null",
     "network.options.hidden=[16]", "training.epochs=5", "bits=[1,3]", "draws=3", "repeats=3",
     "chips=1", "images=100", "pulses.count=40",
 ]  # fmt: skip

@@ -164,7 +164,7 @@ def panels_of(
     if observed.shape[1] == 1:
         return [panel(name, every, True)]
     if len(every) <= most:
-        return [panel(name + _row(objective, k), every[k : k + 1], False) for k in every]
+        return [panel(name + _row(objective, int(k)), every[k : k + 1], False) for k in every]
     r = standardised(fit, objective)
     there = np.flatnonzero(np.isfinite(r).any(axis=1))
     rank = there[np.argsort(np.sqrt(np.nanmean(r[there] ** 2, axis=1)), kind="stable")]
@@ -173,7 +173,7 @@ def panels_of(
     return [
         panel(f"{name}: all {len(every)} rows", every, True),
         *(
-            panel(f"{name}{_row(objective, k)}{words.get(k, '')}", every[k : k + 1], False)
+            panel(f"{name}{_row(objective, int(k))}{words.get(k, '')}", every[k : k + 1], False)
             for k in shown
         ),
     ]

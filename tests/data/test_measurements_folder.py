@@ -53,7 +53,7 @@ def test_what_is_missing_is_named(folder, change, sentence):
 
 
 def test_wrong_wishes_are_named(folder):
-    with pytest.raises(UsageError, match="must be a folder, but .*nowhere is none"):
+    with pytest.raises(UsageError, match=r"must be a folder, but .*nowhere is none"):
         read_folder(folder / "nowhere")
     with pytest.raises(UsageError, match="names neither"):
         MeasurementsConfig().load()
