@@ -235,7 +235,7 @@ def sample_posterior(
     start = jax.random.normal(for_start, (chains, size), jnp.result_type(float))
     # numpyro computes with arrays of different ranks.
     with jax.numpy_rank_promotion("allow"):
-        at = jax.jit(jax.vmap(energy))(start)
+        at = jax.vmap(energy)(start)
         start = jnp.where((at < REJECTED)[:, None], start, 0.0)
         sampler = MCMC(
             NUTS(potential_fn=energy, dense_mass=True, max_tree_depth=8),
@@ -298,6 +298,7 @@ def _energy(fit: FitResult, covariance: np.ndarray, flat: str) -> tuple[Any, Any
             return z, jnp.ones((), z.dtype)
         return z, fit.noise_factor * jnp.exp(width * u[free])
 
+    @jax.jit
     def energy(u):
         z, factor = natural(u)
         residuals, _ = fused(z, problem=problem, held=held)
