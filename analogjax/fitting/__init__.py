@@ -16,6 +16,7 @@ from .profile import Profile as Profile
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep
 from .pulsed import single_pulses as single_pulses
+from .report import fit_figures as fit_figures
 from .report import report_fit as report_fit
 from .residuals import Prior as Prior
 from .result import FitError as FitError

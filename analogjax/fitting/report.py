@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -54,22 +54,44 @@ def report_fit(
     Raises:
         ValueError: `profiles` names a parameter that is not free.
     """
-    from ..plotting import corner, data_and_model, identifiability_bars, residual_panels
-
     for parameter in profiles:
         check_choice("profiles", parameter, fit.free)
     truth = dict(truth or {})
-    kind, objectives = type(fit.device).__name__, fit.problem.objectives
+    kind = type(fit.device).__name__
     run.section(title, "\n\n".join(part for part in (text, _sentences(fit)) if part))
     _table(run, fit, kind, truth)
+    figures = fit_figures(fit, truth=truth, samples=samples, rows=rows)
+    for part, figure in figures.items():
+        run.figure(f"{name}_{part}", figure, _caption(part, fit, samples is not None))
+    if profiles:
+        _profiles(run, fit, name, profiles)
+    if metrics:
+        _metrics(run, fit, name)
+
+
+def fit_figures(
+    fit: FitResult,
+    *,
+    truth: Mapping[str, float] | None = None,
+    samples: np.ndarray | None = None,
+    rows: int = 6,
+) -> dict[str, Any]:
+    """Return the figures of a fit by what they show.
+
+    Args:
+        fit: The fit.
+        truth: True values of parameters, where they are known.
+        samples: Draws of the parameters in their own units, (draws, free), for the corner plot.
+        rows: Most runs of one measurement that have a panel of their own.
+
+    Returns:
+        Matplotlib figures ``data`` (with the model and its bands), ``residuals``, ``corner``
+        (parameters in pairs; left out where the covariance is infinite), ``identifiability``.
+    """
+    from ..plotting import corner, data_and_model, identifiability_bars, residual_panels
+
+    objectives = fit.problem.objectives
     panels = [panel for o in objectives for panel in panels_of(fit, o, fit.band(o), max(rows, 2))]
-    run.figure(
-        f"{name}_data",
-        data_and_model(panels),
-        f"Measured values and the fitted {kind}. Dark band: 90 % interval of the model, for all "
-        "that is known of its parameters (to first order); light band: of a new measured value, "
-        "which scatters besides.",
-    )
     residuals, log = {}, []
     for objective in objectives:
         axis = axis_of(objective)
@@ -77,47 +99,44 @@ def report_fit(
         residuals[objective.name] = (axis.values.ravel(), values.ravel(), axis.label)
         if axis.log:
             log.append(objective.name)
-    run.figure(
-        f"{name}_residuals",
-        residual_panels(residuals, log=log),
-        "Measured less predicted in standard deviations of the noise"
-        + ("" if fit.known_noise else f" (as assumed, times {fit.noise_factor:.3g})")
-        + ". A model that describes everything leaves no trend on the left and a straight line "
-        "on the right.",
-    )
+    figures = {"data": data_and_model(panels), "residuals": residual_panels(residuals, log=log)}
     covariance = unbounded_covariance(fit.optimum, fit.noise_factor)
     if np.isfinite(covariance).all():
         densities, curves = outlines(fit)
-        run.figure(
-            f"{name}_corner",
-            corner(
-                {n: fit.device.PARAMETERS[n].unit for n in fit.free},
-                [fit.parameters[n] for n in fit.free],
-                densities=densities,
-                outlines=curves,
-                samples=samples,
-                truth=truth,
-            ),
-            "Parameters alone (density) and in pairs (regions that hold the true pair with 68 and "
-            "95 %), by the covariance"
-            + ("." if samples is None else ", and draws from the posterior distribution."),
+        figures["corner"] = corner(
+            {n: fit.device.PARAMETERS[n].unit for n in fit.free},
+            [fit.parameters[n] for n in fit.free],
+            densities=densities,
+            outlines=curves,
+            samples=samples,
+            truth=dict(truth or {}),
         )
     combinations = fit.identifiability.combinations
-    run.figure(
-        f"{name}_identifiability",
-        identifiability_bars(
-            fit.free,
-            np.array([[c.exponents[n] for n in fit.free] for c in combinations]),
-            [c.standard_error for c in combinations],
-            limit=LOOSE,
-        ),
-        "Products of powers of the parameters, the worst determined on top, and the standard error "
-        "of their logarithm. Beyond the dashed line (a factor of ten) the data say nothing of one.",
+    figures["identifiability"] = identifiability_bars(
+        fit.free,
+        np.array([[c.exponents[n] for n in fit.free] for c in combinations]),
+        [c.standard_error for c in combinations],
+        limit=LOOSE,
     )
-    if profiles:
-        _profiles(run, fit, name, profiles)
-    if metrics:
-        _metrics(run, fit, name)
+    return figures
+
+
+def _caption(part: str, fit: FitResult, drawn: bool) -> str:
+    """Return what to see in a figure of `fit_figures`."""
+    noise = "" if fit.known_noise else f" (as assumed, times {fit.noise_factor:.3g})"
+    return {
+        "data": f"Measured values and the fitted {type(fit.device).__name__}. Dark band: 90 % "
+        "interval of the model, for all that is known of its parameters (to first order); light "
+        "band: of a new measured value, which scatters besides.",
+        "residuals": f"Measured less predicted in standard deviations of the noise{noise}. A model "
+        "that describes everything leaves no trend on the left and a straight line on the right.",
+        "corner": "Parameters alone (density) and in pairs (regions that hold the true pair with "
+        "68 and 95 %), by the covariance"
+        + (", and draws from the posterior distribution." if drawn else "."),
+        "identifiability": "Products of powers of the parameters, the worst determined on top, and "
+        "the standard error of their logarithm. Beyond the dashed line (a factor of ten) the data "
+        "say nothing of one.",
+    }[part]
 
 
 def _sentences(fit: FitResult) -> str:

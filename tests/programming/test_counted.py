@@ -73,6 +73,7 @@ def test_wrong_plans_are_refused(device, plan):
         plan_counts(device, 64, pulses=10, **PULSE)
     with pytest.raises(ValueError, match="`v` must lower the resistance"):
         plan_counts(device, 4, pulses=10, v=-1.0, width=1e-6)
+    spread = aj.devices.Spread(relative={"dw_min": 0.05})
+    batch = aj.devices.sample_devices(device, spread, 2, key=jax.random.key(0))
     with pytest.raises(ValueError, match="`devices` must be one device or a batch of 3"):
-        spread = aj.devices.Spread(relative={"dw_min": 0.05})
-        write_counted(plan, aj.devices.sample_devices(device, spread, 2, key=jax.random.key(0)), 3)
+        write_counted(plan, batch, 3)
