@@ -63,8 +63,7 @@ def of_fit(
         return _linear(fit, measurement, level)
     key = jax.random.key(0) if key is None else key
     for_z, for_noise = jax.random.split(key)
-    z = drawn(fit, draws, key=for_z)
-    factors = jnp.full(draws, fit.noise_factor)
+    z, factors = drawn(fit, draws, key=for_z)
     return of_draws(fit.problem.free, fit.device, z, factors, measurement, level, key=for_noise)
 
 
@@ -80,20 +79,21 @@ def chosen(fit: FitResult, measurement: AbstractObjective | str) -> AbstractObje
     return named[check_choice("measurement", measurement, named)]
 
 
-def drawn(fit: FitResult, count: int, *, key: PRNGKeyArray) -> jax.Array:
-    """Return unbounded numbers drawn from the covariance, (draws, free).
+def drawn(fit: FitResult, count: int, *, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
+    """Return unbounded numbers drawn from the covariance, (draws, free), and noise factors.
 
-    Normal; Student's distribution where the noise was estimated, as in `FitResult.interval`.
+    Normal; where the noise was estimated it is drawn as well, so that the numbers have Student's
+    distribution, as in `FitResult.interval`.
     """
     for_normal, for_chi = jax.random.split(key)
     covariance = unbounded_covariance(fit.optimum, fit.noise_factor)
     root = jnp.asarray(np.linalg.cholesky(covariance))
     steps = jax.random.normal(for_normal, (count, len(fit.free)), root.dtype) @ root.T
+    factor = jnp.ones((count, 1), root.dtype)
     if not fit.known_noise:
         dof = max(degrees(fit.optimum), 1)
-        chi = 2 * jax.random.gamma(for_chi, 0.5 * dof, (count, 1), root.dtype)
-        steps = steps * jnp.sqrt(dof / chi)
-    return fit.optimum.z[None] + steps
+        factor = jnp.sqrt(0.5 * dof / jax.random.gamma(for_chi, 0.5 * dof, (count, 1), root.dtype))
+    return fit.optimum.z[None] + steps * factor, fit.noise_factor * factor[:, 0]
 
 
 @eqx.filter_jit

@@ -53,7 +53,9 @@ class Bijection(eqx.Module):
         """Return ``ln |dp/dz|``."""
         size = jnp.log(jnp.abs(self.span))
         if self.kind == "between":
-            return size + jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)
+            scaled = self.scale * z
+            sides = jax.nn.log_sigmoid(scaled) + jax.nn.log_sigmoid(-scaled)
+            return size + jnp.log(self.scale) + sides
         return size + z if self.kind == "beyond" else size
 
 

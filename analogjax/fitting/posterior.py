@@ -235,7 +235,8 @@ def sample_posterior(
     start = jax.random.normal(for_start, (chains, size), jnp.result_type(float))
     # numpyro computes with arrays of different ranks.
     with jax.numpy_rank_promotion("allow"):
-        at = jax.vmap(energy)(start)
+        # As the sampler does it first, so that nothing is compiled for it alone.
+        at, _ = jax.vmap(jax.value_and_grad(energy))(start)
         start = jnp.where((at < REJECTED)[:, None], start, 0.0)
         sampler = MCMC(
             NUTS(potential_fn=energy, dense_mass=True, max_tree_depth=8),

@@ -137,8 +137,11 @@ def test_all_bands_of_a_linear_fit_are_the_exact_one(linear, sampled):
         np.testing.assert_allclose(width, 2 * wide, rtol=0.1)
 
 
-@pytest.mark.parametrize("loss", ["squares", "huber", "soft_l1"])
-@pytest.mark.parametrize("noise", [Noise(0.05, 0.02), Noise(log=0.05)], ids=["share", "log"])
+@pytest.mark.parametrize(
+    ("loss", "noise"),
+    [("squares", Noise(log=0.05)), ("huber", Noise(0.05, 0.02)), ("soft_l1", Noise(0.05))],
+    ids=["squares", "huber", "soft_l1"],
+)
 def test_what_the_fit_has_stored_is_what_a_new_evaluation_gives(toy_device, loss, noise):
     true = toy_device(r_high=3.0, seconds=5.0)
     x = np.linspace(0.5, 9, 10)
@@ -216,7 +219,7 @@ def test_a_simulated_device_that_is_nearly_linear_has_the_interval_of_its_covari
 
 
 def by_hand(result, u, loss, flat):
-    """Minus the log-density by z and the noise factor, written out again."""
+    """Minus the log-density by z and noise factor, written out again."""
     covariance = unbounded_covariance(result.optimum, result.noise_factor)
     z = np.asarray(result.optimum.z) + np.linalg.cholesky(covariance) @ u[:2]
     p = np.exp(z)
@@ -234,8 +237,10 @@ def by_hand(result, u, loss, flat):
     return cost - (z[0] if flat == "parameters" else 0.0)
 
 
-@pytest.mark.parametrize("flat", ["unbounded", "parameters"])
-@pytest.mark.parametrize("loss", ["squares", "huber", "soft_l1"])
+@pytest.mark.parametrize(
+    ("loss", "flat"),
+    [("squares", "parameters"), ("huber", "unbounded"), ("soft_l1", "unbounded")],
+)
 def test_density_and_gradient_are_those_written_out(toy_device, loss, flat):
     true = toy_device(r_high=3.0, seconds=5.0)
     x = np.linspace(0.5, 9, 10)
@@ -258,11 +263,14 @@ def test_density_and_gradient_are_those_written_out(toy_device, loss, flat):
         assert slope[k] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.1, 3.0), (0.0, np.inf), (-np.inf, np.inf)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.1, 3.0), (-50.0, 3.0), (0.0, np.inf), (-np.inf, np.inf)]
+)
 def test_volumes_are_slopes(low, high):
     one = bijection(low, high, 1.0)
     z = jnp.asarray(0.7)
-    assert float(one.log_slope(z)) == pytest.approx(float(jnp.log(jax.grad(one.forward)(z))))
+    slope = abs(float(jax.grad(one.forward)(z)))
+    assert float(one.log_slope(z)) == pytest.approx(np.log(slope))
 
 
 def test_parameters_that_cannot_be_simulated_are_rejected_with_a_finite_gradient(toy_device):
