@@ -6,6 +6,7 @@ from .fit import fit as fit
 from .identifiability import Combination as Combination
 from .identifiability import Identifiability as Identifiability
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
+from .many import fit_many as fit_many
 from .measured import as_objectives as as_objectives
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
