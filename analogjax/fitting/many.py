@@ -126,15 +126,16 @@ def check_alike(sets: Sequence[Objectives]) -> None:
 
 
 def _form(objectives: Objectives) -> tuple[Any, list[Any]]:
-    leaves, kind = jax.tree.flatten(objectives)
-    return kind, [np.shape(x) for x in leaves]
+    arrays, rest = eqx.partition(objectives, eqx.is_array)
+    leaves, kind = jax.tree.flatten(rest)
+    return (kind, leaves), [x.shape for x in jax.tree.leaves(arrays)]
 
 
 def search_each(
     problem: Problem, sets: Sequence[Objectives], lanes: Lanes, method: LevenbergMarquardt
 ) -> tuple[Optimum, np.ndarray]:
     """Return where every start of every set ends (sets first), and the evaluations of each set."""
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *sets)
+    stacked = jax.tree.map(lambda *x: jnp.stack(x) if eqx.is_array(x[0]) else x[0], *sets)
     starts = jnp.broadcast_to(lanes, (len(sets), *lanes.shape))
     spent = np.zeros(len(sets), int)
     if method.starts > method.keep:
@@ -165,4 +166,4 @@ def solve_sets(
         own = eqx.tree_at(lambda p: p.objectives, problem, objectives)
         return solve_lanes(own, lanes, jnp.zeros_like(lanes), tolerance, max_steps)
 
-    return jax.vmap(one)(stacked, starts)
+    return eqx.filter_vmap(one)(stacked, starts)
