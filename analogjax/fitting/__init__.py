@@ -3,6 +3,8 @@
 from .adam import Adam as Adam
 from .bands import Band as Band
 from .bijections import Bijection as Bijection
+from .calibration import Calibration as Calibration
+from .calibration import calibration as calibration
 from .fit import fit as fit
 from .identifiability import Combination as Combination
 from .identifiability import Identifiability as Identifiability

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_choice, check_float64, check_whole
+from .._checks import check_float64, check_whole
 from ..devices import AbstractDevice
-from .bijections import FreeParameters, free_parameters
+from .bijections import free_parameters
 from .fit import as_measurements, check_device, result_of
 from .levenberg import Lanes, LevenbergMarquardt, Optimum, computed, lowest, scattered, solve_lanes
 from .objectives import AbstractObjective
@@ -52,8 +52,8 @@ def fit_many(
         priors: What is known of free parameters beforehand, by name.
         loss: As in `fit`.
         known_noise: As in `fit`.
-        batch: Sets that are computed at a time; all if None. A set that has ended waits for the
-            slowest of its batch.
+        batch: Sets that are computed at a time, by a program for so many (the last batch is filled
+            up); all if None. A set that has ended waits for the slowest of its batch.
         key: For the starts of a method with several.
 
     Returns:
@@ -71,8 +71,8 @@ def fit_many(
             f"{type(method).__name__}."
         )
     sets = [as_measurements(one, device) for one in measurements]
-    size = min(check_whole("batch", len(sets) if batch is None else batch), len(sets))
     check_alike(sets)
+    size = check_whole("batch", len(sets) if batch is None else batch)
     parameters, start = free_parameters(device, free, bounds)
     problem = Problem(device, parameters, sets[0], dict(priors or {}), loss)
     key = jax.random.key(0) if key is None else key

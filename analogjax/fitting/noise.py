@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative, check_positive
 from .._types import Array, Bool, Float, Scalar
@@ -58,6 +60,13 @@ class Noise(eqx.Module):
     def scale(self, observed: Points) -> Points:
         """Return the standard deviation of measured values, in their unit (to first order)."""
         return jnp.sqrt((self.relative * observed) ** 2 + self.absolute**2)
+
+    def draw(self, values: Points, *, key: PRNGKeyArray) -> Points:
+        """Return measured values that scatter like this around true ones."""
+        normal = jax.random.normal(key, values.shape, values.dtype)
+        if self.logarithmic:
+            return values * jnp.exp(self.relative * normal)
+        return values + self.scale(values) * normal
 
     def residual(self, predicted: Points, observed: Points, known: Bool[Array, "..."]) -> Points:
         """Return ``(predicted - observed) / sigma``; 0 where the measured value is not known.
