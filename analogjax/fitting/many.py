@@ -29,7 +29,7 @@ def fit_many(
     measurements: Sequence[Any],
     free: Sequence[str],
     *,
-    method: LevenbergMarquardt | None = None,
+    method: Any = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     priors: Mapping[str, Prior] | None = None,
     loss: str = "squares",
@@ -83,10 +83,12 @@ def fit_many(
         # The last batch is filled up, so that all have the shape that was compiled.
         padded = some + [some[-1]] * (size - len(some))
         ends, evaluations = search_each(problem, padded, lanes, method)
+        # One copy, instead of one for every set.
+        ends = jax.tree.map(np.asarray, ends)
         for k, objectives in enumerate(some):
             own = eqx.tree_at(lambda p: p.objectives, problem, objectives)
             end = jax.tree.map(lambda x, k=k: x[k], ends)
-            result = result_of(own, end, evaluations[k], method, known_noise)
+            result = result_of(own, end, int(evaluations[k]), method, known_noise)
             results.append(_silent(result, objectives))
     return results
 
