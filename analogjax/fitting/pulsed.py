@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, check_not_negative
 from .._types import Array, Bool
-from ..devices import AbstractDevice
-from ..simulation import ForwardMode, simulate
+from ..devices import AbstractCompactDevice, AbstractDevice
+from ..simulation import ForwardMode, Rosenbrock, march, simulate
 from ..simulation.solvers import AbstractSolver
 from ..stimuli import Drive, piecewise
 from .noise import Noise, Points
@@ -31,16 +32,47 @@ Solver = AbstractSolver | str | None
 
 
 def run(
-    device: AbstractDevice, drive: Drive, state: Any, conductance: Any, solver: Solver
-) -> tuple[Array, Array, Bool[Array, ""]]:
-    """Return currents [A] and conductances [S] after every pulse, and whether all were solved."""
+    device: AbstractDevice, drive: Drive, state: Any, conductance: Any, solver: Solver, seen: str
+) -> tuple[Array, Bool[Array, ""]]:
+    """Return what is seen after every pulse, and whether all were solved.
+
+    Args:
+        device: The device.
+        drive: What is applied.
+        state: Argument of the device's `init_state`.
+        conductance: In place of it the conductance to start from [S].
+        solver: As in `simulate`; devices of one state number take the quicker `march` unless a
+            solver that is not `Rosenbrock` is asked for.
+        seen: ``"current"`` [A] or ``"conductance"`` [S].
+    """
     if conductance is not None:
         check_one_number(device, "initial_conductance")
         start = state_at(device, conductance)  # pyright: ignore
     else:
-        start = None if state is None else device.init_state(state)  # pyright: ignore
-    result = simulate(device, drive, start, solver=solver, adjoint=ForwardMode(), throw=False)
-    return result.i[1:], 1 / result.read_resistance[1:], result.ok
+        start = device.init_state() if state is None else device.init_state(state)  # pyright: ignore
+    quick = _quick(device, solver)
+    if quick is None:
+        result = simulate(device, drive, start, solver=solver, adjoint=ForwardMode(), throw=False)
+        values = result.i if seen == "current" else 1 / result.read_resistance
+        return values[1:], result.ok
+    result = march(device, drive, start, solver=quick)  # pyright: ignore
+    # Where nothing was solved, something that can be looked at: `ok` says what it is worth.
+    lost = jnp.isnan(result.state)
+    before, after = (jnp.where(lost, start, x) for x in (result.plateau, result.state))
+    if seen == "current":
+        return jax.vmap(device.current)(drive.stop, before), result.ok
+    return jax.vmap(device.conductance)(after), result.ok
+
+
+def _quick(device: AbstractDevice, solver: Solver) -> Rosenbrock | None:
+    """Return the tolerances of a march, or None where that is not what is asked for."""
+    if not isinstance(device, AbstractCompactDevice) or device.default_solver == "step":
+        return None
+    if not jax.config.read("jax_enable_x64"):
+        return None
+    if solver is None or solver == "rosenbrock":
+        return Rosenbrock()
+    return solver if isinstance(solver, Rosenbrock) else None
 
 
 class Sweep(AbstractObjective):
@@ -120,8 +152,7 @@ class Sweep(AbstractObjective):
         """Return the currents of one sweep [A]."""
         start, stop, width, state, conductance = inputs
         drive = piecewise(start, stop, width=width)
-        current, _, ok = run(device, drive, state, conductance, self.solver)
-        return current, ok
+        return run(device, drive, state, conductance, self.solver, "current")
 
     def reversed(self) -> Sweep:
         """Return the sweep with the voltage, and the current, the other way round."""
@@ -207,8 +238,7 @@ class PulseTrain(AbstractObjective):
         """Return the conductances of one train [S]."""
         amplitudes, width, gap, state, conductance = inputs
         drive = Drive(amplitudes, amplitudes, width, gap, None)
-        _, g, ok = run(device, drive, state, conductance, self.solver)
-        return g, ok
+        return run(device, drive, state, conductance, self.solver, "conductance")
 
     def reversed(self) -> PulseTrain:
         """Return the trains with every amplitude the other way round."""

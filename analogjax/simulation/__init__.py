@@ -4,6 +4,8 @@ from .adjoints import ForwardMode as ForwardMode
 from .adjoints import ReverseMode as ReverseMode
 from .condition import condition as condition
 from .flow import FlowMap as FlowMap
+from .march import March as March
+from .march import march as march
 from .pulse_step import PulseStep as PulseStep
 from .resolve import SOLVERS as SOLVERS
 from .result import SimulationResult as SimulationResult
