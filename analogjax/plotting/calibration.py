@@ -35,10 +35,13 @@ def coverage_intervals(
                   color="0.6", alpha=0.45, lw=0)  # fmt: skip
         axis.plot(100 * share, k, "o", color=COLORS[groups.index(group)])
     axis.axvline(100 * level, color="k", lw=0.8)
-    axis.set_yticks(range(len(rows)), [p.replace("_", " ") for _, p, *_ in rows])
+    axis.set_yticks(range(len(rows)), [p for _, p, *_ in rows])
     axis.invert_yaxis()
     axis.set_xlabel(f"true value inside the {100 * level:g} % interval [%]")
     axis.grid(axis="y", visible=False)
+    shown = [100 * share for *_, share, _ in rows]
+    reach = (100 * level,) if wanted is None else [100 * w for w in wanted]
+    axis.set_xlim(min(*shown, *reach) - 2, max(*shown, *reach) + 2)
     for k, group in enumerate(groups):
         axis.plot([], [], "o", color=COLORS[k], label=group)
     fig.legend(*axis.get_legend_handles_labels(), loc="outside right center")
@@ -81,7 +84,7 @@ def calibration_ranks(ranks: Mapping[str, Mapping[str, np.ndarray]], *, bins: in
         axis.axhspan(low, high, color="0.6", alpha=0.3, lw=0)
         axis.hist(values, bins=bins, range=(0, 1), density=True, color=COLORS[groups.index(group)])
         axis.axhline(1.0, color="k", lw=0.8)
-        axis.set_title(f"{group}: {parameter.replace('_', ' ')}", fontsize=8.5)
+        axis.set_title(f"{group}: {parameter}", fontsize=8.5)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, max(2.2, 1.1 * axis.get_ylim()[1]))
     fig.supxlabel("probability below the true value")

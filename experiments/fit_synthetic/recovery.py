@@ -99,11 +99,33 @@ def restored(case, arrays) -> Calibration:
     return Calibration(names=tuple(case.spread), **stored)
 
 
+def store(run, name, found) -> None:
+    """Write every fit of a device to the results."""
+    import xarray as xr
+
+    both = ("data_set", "parameter")
+    units = dict(units="as the parameter")
+    arrays = dict(true=found.true, found=found.found, standard_error=found.errors)
+    variables = {key: (both, value, units) for key, value in arrays.items()}
+    variables |= {
+        key: (both, value, dict(units="1"))
+        for key, value in dict(score=found.scores, rank=found.ranks).items()
+    }
+    variables |= {
+        key: ("data_set", value, dict(units="1"))
+        for key, value in dict(
+            trusted=found.trusted, noise_factor=found.noise_factors, evaluations=found.evaluations
+        ).items()
+    }
+    run.dataset(name, xr.Dataset(variables, dict(parameter=list(found.names))))
+
+
 def report(run, config, cases, found) -> None:
     """Coverage, deviations, ranks."""
     rows, shares, panels = [], {}, {}
     for name, case in cases.items():
         all_sets = found[name]
+        store(run, name, all_sets)
         # What the fit itself refuses is not counted as an answer.
         kept = all_sets.only(all_sets.trusted)
         run.metric(f"sets_{name}", len(all_sets.true), "data sets")
