@@ -68,11 +68,7 @@ def fit(
             parameters that the data do not tell apart, voltages of the wrong sign, no convergence.
     """
     check_float64("`fit`")
-    if not isinstance(device, AbstractDevice):
-        raise ValueError(
-            "Argument `device` must be a device of `analogjax.devices`, but is "
-            f"{type(device).__name__}."
-        )
+    check_device(device)
     objectives = as_measurements(measurements, device)
     method = _resolve(method)
     parameters, start = free_parameters(device, free, bounds)
@@ -80,10 +76,23 @@ def fit(
     check_signal(objectives)
     key = jax.random.key(0) if key is None else key
     ends, evaluations = method.search(problem, start, key=key)
-    result = _result(problem, ends, evaluations, method, known_noise)
+    result = result_of(problem, ends, evaluations, method, known_noise)
     if throw and not result.ok:
         raise FitError(result.message)
     return result
+
+
+def check_device(device: Any) -> None:
+    """Raise unless it is a device.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not isinstance(device, AbstractDevice):
+        raise ValueError(
+            "Argument `device` must be a device of `analogjax.devices`, but is "
+            f"{type(device).__name__}."
+        )
 
 
 def as_measurements(measurements: Any, device: AbstractDevice) -> tuple[AbstractObjective, ...]:
@@ -135,9 +144,10 @@ def best_of(ends: Optimum) -> tuple[int, int]:
     return best, int(np.sum(cost <= 1.01 * cost[best] + 1e-6))
 
 
-def _result(
+def result_of(
     problem: Problem, ends: Optimum, evaluations: int, method: Any, known_noise: bool
 ) -> FitResult:
+    """Return the result of a search: its best end, how sure it is, what speaks against it."""
     best, same = best_of(ends)
     optimum = jax.tree.map(lambda x: np.asarray(x)[best], ends)
     factor = noise_factor(optimum, known_noise)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative, check_positive
 from .._types import Array, Bool, Float, Scalar
@@ -13,6 +15,10 @@ Points = Float[Array, "rows points"]
 
 FAILED = 1e6
 """Residual of what could not be simulated: worse than any prediction, and finite."""
+
+SPAN = 10.0
+"""Largest ratio between the scatter of a measured value and that of its prediction: a prediction
+that is far off is off by as much, but not so uncertain."""
 
 
 class Noise(eqx.Module):
@@ -55,8 +61,21 @@ class Noise(eqx.Module):
         """Return the standard deviation of measured values, in their unit (to first order)."""
         return jnp.sqrt((self.relative * observed) ** 2 + self.absolute**2)
 
+    def draw(self, values: Points, *, key: PRNGKeyArray) -> Points:
+        """Return measured values that scatter like this around true ones."""
+        normal = jax.random.normal(key, values.shape, values.dtype)
+        if self.logarithmic:
+            return values * jnp.exp(self.relative * normal)
+        return values + self.scale(values) * normal
+
     def residual(self, predicted: Points, observed: Points, known: Bool[Array, "..."]) -> Points:
-        """Return ``(predicted - observed) / sigma``; 0 where the measured value is not known."""
+        """Return ``(predicted - observed) / sigma``; 0 where the measured value is not known.
+
+        sigma is ``sigma(observed)^(1/3) sigma(predicted)^(2/3)``. Where sigma grows with the value,
+        that of the measured value alone gives too much weight to values that came out small, and
+        that of the prediction to predictions that are large; by this mean the two errors cancel to
+        first order, as in X. Ji et al., Nucl. Instrum. Methods A 961, 163677 (2020), for counts.
+        """
         if self.logarithmic:
             safe = jnp.where(known, jnp.abs(observed), 1.0)
             size = jnp.maximum(jnp.abs(jnp.where(known, predicted, 1.0)), 1e-300)
@@ -65,4 +84,10 @@ class Noise(eqx.Module):
         sigma = jnp.where(known, self.scale(safe), 1.0)
         # A measured zero under a purely relative noise would be known exactly.
         sigma = jnp.maximum(sigma, 1e-6 * jnp.max(sigma))
+        same = jnp.maximum(jnp.where(known, predicted * jnp.sign(safe), 0.0), 0.0)
+        # Between ratios, and with a square that is not 0 (its root has no derivative there).
+        ratio = jnp.clip(
+            (self.relative * same) ** 2 + self.absolute**2, (sigma / SPAN) ** 2, (sigma * SPAN) ** 2
+        )
+        sigma = sigma ** (1 / 3) * ratio ** (1 / 3)
         return jnp.where(known, (predicted - safe) / sigma, 0.0)

@@ -10,6 +10,9 @@ from .behaviour import accuracy_against_share as accuracy_against_share
 from .behaviour import accuracy_against_voltage as accuracy_against_voltage
 from .behaviour import pulse_traces as pulse_traces
 from .behaviour import ranked_effects as ranked_effects
+from .calibration import calibration_ranks as calibration_ranks
+from .calibration import coverage_intervals as coverage_intervals
+from .calibration import coverage_levels as coverage_levels
 from .convergence import order_line as order_line
 from .corner import corner as corner
 from .devices import hysteresis_loops as hysteresis_loops
