@@ -13,8 +13,13 @@ from .profile import Profile as Profile
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep
 from .pulsed import single_pulses as single_pulses
+from .ranking import Candidate as Candidate
+from .ranking import Ranking as Ranking
+from .ranking import rank_models as rank_models
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult
 from .timed import Retention as Retention
 from .timed import SwitchingTimes as SwitchingTimes
+from .walk import RandomWalk as RandomWalk
+from .walk import estimate_walk as estimate_walk

@@ -135,7 +135,8 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
     )
     info = solution.state.f_info
     jacobian = _matrix(info.jac, z.size)
-    failed, predicted = solution.aux
+    # `solution.aux` is of the point before the last accepted step.
+    failed, predicted = solution.state.aux
     return Optimum(
         z=solution.value,
         residuals=info.residual,
