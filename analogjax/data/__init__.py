@@ -9,6 +9,7 @@ from ._images import to_float as to_float
 from ._load import NAMES as NAMES
 from ._load import load as load
 from .config import DataConfig as DataConfig
+from .config import MeasurementsConfig as MeasurementsConfig
 from .measurements import MEASURED_SETS as MEASURED_SETS
 from .measurements import PROTOCOLS as PROTOCOLS
 from .measurements import Measurements as Measurements
@@ -16,6 +17,7 @@ from .measurements import check_measurement as check_measurement
 from .measurements import level_distribution as level_distribution
 from .measurements import load_measured as load_measured
 from .measurements import measurement as measurement
+from .measurements import read_folder as read_folder
 from .measurements import read_keithley as read_keithley
 from .measurements import read_keysight as read_keysight
 from .measurements import read_table as read_table

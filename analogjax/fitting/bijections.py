@@ -20,19 +20,22 @@ Values = Float[Array, " free"]
 class Bijection(eqx.Module):
     """One parameter p as a function of an unbounded number z.
 
-    Between two bounds ``p = anchor + span sigmoid(z)``, above (below) one bound
+    Between two bounds ``p = anchor + span sigmoid(scale z)``, above (below) one bound
     ``p = anchor +- exp(z)``, without bounds ``p = anchor + span z``. The anchor is the bound nearer
-    to zero, so that z is the logarithm of a parameter that is small against its other bound.
+    to zero, so that z is the logarithm of a parameter that is small against its other bound. Where
+    the bounds are of different signs, the scale is such that a step of z is about the size of the
+    value that a fit starts from (1 elsewhere).
     """
 
     anchor: Scalar
     span: Scalar
+    scale: Scalar
     kind: str = eqx.field(static=True)
 
     def forward(self, z: Scalar) -> Scalar:
         """Return the parameter."""
         if self.kind == "between":
-            return self.anchor + self.span * jax.nn.sigmoid(z)
+            return self.anchor + self.span * jax.nn.sigmoid(self.scale * z)
         if self.kind == "beyond":
             return self.anchor + self.span * jnp.exp(z)
         return self.anchor + self.span * z
@@ -41,7 +44,7 @@ class Bijection(eqx.Module):
         """Return the unbounded number; infinite for a value on a bound, nan beyond it."""
         share = (value - self.anchor) / self.span
         if self.kind == "between":
-            return jnp.log(share) - jnp.log1p(-share)
+            return (jnp.log(share) - jnp.log1p(-share)) / self.scale
         if self.kind == "beyond":
             return jnp.log(share)
         return share
@@ -60,6 +63,7 @@ def bijection(low: float, high: float, value: float) -> Bijection:
     """
     if not low < high:
         raise ValueError(f"Argument `low` must be below `high` ({high:g}), but is {low:g}.")
+    scale = 1.0
     if math.isinf(low) and math.isinf(high):
         anchor, span, kind = value, abs(value) or 1.0, "free"
     elif math.isinf(low) or math.isinf(high):
@@ -67,8 +71,11 @@ def bijection(low: float, high: float, value: float) -> Bijection:
     else:
         anchor, other = (low, high) if abs(low) <= abs(high) else (high, low)
         span, kind = other - anchor, "between"
-    dtype = jnp.result_type(float)
-    return Bijection(jnp.asarray(anchor, dtype), jnp.asarray(span, dtype), kind)
+        if low < 0 < high and low < value < high:
+            slope = (value - low) * (high - value) / (high - low)
+            scale = min((abs(value) or 1.0) / slope, 1.0)
+    numbers = (jnp.asarray(x, jnp.result_type(float)) for x in (anchor, span, scale))
+    return Bijection(*numbers, kind)
 
 
 class FreeParameters(eqx.Module):

@@ -32,9 +32,10 @@ def as_objectives(
 ) -> tuple[AbstractObjective, ...]:
     """Return a labelled measurement as what a fit compares a device with.
 
-    A device of one state number starts from the conductance that was measured first, where there is
-    one (`initial_conductance`, `resistance_before`, the first read of a retention, which is then
-    not compared); any other from its `init_state`. Temperature and read voltage are those of the
+    A device of one state number starts from the conductance that was measured first
+    (`initial_conductance`, `resistance_before`; where there is none the first read of a train or of
+    a retention, which is then not compared, nor its pulse applied); any other from its
+    `init_state`. Temperature and read voltage are those of the
     measurement, where it has them, else those of the device. A gate voltage is not considered.
 
     Args:
@@ -90,11 +91,19 @@ def _train(dataset: xarray.Dataset, compact: bool, options: dict[str, Any]) -> P
     gap = dataset["gap"].values if "gap" in dataset.variables else None
     if gap is not None and not np.isfinite(gap).any():
         gap = None
-    if compact and "initial_conductance" in dataset.variables:
-        first = dataset["initial_conductance"].values
-        if np.isfinite(first).all():
+    conductance = dataset["conductance"].values
+    if compact:
+        first, before = conductance[:, 0], np.full(len(conductance), np.nan)
+        if "initial_conductance" in dataset.variables:
+            before = np.broadcast_to(dataset["initial_conductance"].values, first.shape)
+        if np.isfinite(before).all():
+            options = options | dict(initial_conductance=before)
+        elif np.isfinite(first).all() and np.isfinite(conductance[:, 1:]).any():
+            # What it was before the first pulse is not known.
             options = options | dict(initial_conductance=first)
-    return PulseTrain(amplitude, width, gap, dataset["conductance"].values, **options)
+            amplitude = np.broadcast_to(amplitude, conductance.shape).copy()
+            amplitude[:, 0] = np.nan
+    return PulseTrain(amplitude, width, gap, conductance, **options)
 
 
 def _trials(dataset: xarray.Dataset, compact: bool, options: dict[str, Any]) -> PulseTrain:

@@ -10,6 +10,9 @@ from .config import level_tables as level_tables
 from .controllers import AbstractController as AbstractController
 from .controllers import Pulse as Pulse
 from .controllers import WriteVerify as WriteVerify
+from .counted import CountedPulses as CountedPulses
+from .counted import plan_counts as plan_counts
+from .counted import write_counted as write_counted
 from .distil import distil as distil
 from .identical_pulses import IdenticalPulses as IdenticalPulses
 from .identical_pulses import pulse_trace as pulse_trace

@@ -101,3 +101,14 @@ def test_the_parameters_of_a_device_are_where_it_starts(device):
 def test_wrong_names_and_bounds_get_one_sentence(free, bounds, says):
     with pytest.raises(ValueError, match=says):
         free_parameters(aj.devices.LinearIonDrift(), free, bounds)
+
+
+@pytest.mark.parametrize("value", [0.35, -12.0, 600.0])
+def test_bounds_of_different_signs_move_a_value_by_its_own_size(value):
+    # A parameter "between -1000 and 1000" would otherwise move by 250 a step.
+    one = bijection(-1e3, 1e3, value)
+    z = one.inverse(jnp.asarray(value))
+    slope = float(jax.grad(lambda z: one.forward(z))(z))
+    # At 600 the logistic curve itself is shorter than the value.
+    assert np.isclose(slope, min(abs(value), 320.0), rtol=1e-6)
+    assert np.isclose(float(one.forward(z)), value, rtol=1e-9)

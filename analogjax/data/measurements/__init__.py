@@ -1,5 +1,6 @@
 """Measured devices: one labelled form, with units, and readers for what instruments write."""
 
+from ._folder import read_folder as read_folder
 from ._instruments import read_keithley as read_keithley
 from ._instruments import read_keysight as read_keysight
 from ._measurements import Measurements as Measurements
