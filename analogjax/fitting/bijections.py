@@ -49,6 +49,13 @@ class Bijection(eqx.Module):
             return jnp.log(share)
         return share
 
+    def log_slope(self, z: Scalar) -> Scalar:
+        """Return ``ln |dp/dz|``."""
+        size = jnp.log(jnp.abs(self.span))
+        if self.kind == "between":
+            return size + jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)
+        return size + z if self.kind == "beyond" else size
+
 
 def bijection(low: float, high: float, value: float) -> Bijection:
     """Return the bijection of a parameter between two bounds, either of which may be infinite.
@@ -102,6 +109,10 @@ class FreeParameters(eqx.Module):
     def put(self, device: AbstractDevice, values: Values) -> AbstractDevice:
         """Return the device with these values."""
         return device.replace(**dict(zip(self.names, values, strict=True)))
+
+    def batch(self, device: AbstractDevice, z: Float[Array, "draws free"]) -> AbstractDevice:
+        """Return a batch of devices with these unbounded numbers."""
+        return eqx.filter_vmap(lambda z: self.put(device, self.forward(z)))(z)
 
 
 def free_parameters(

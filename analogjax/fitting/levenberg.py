@@ -135,7 +135,7 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
     )
     info = solution.state.f_info
     jacobian = _matrix(info.jac, z.size)
-    # `solution.aux` is of the point before the last accepted step.
+    # Of the point itself: `solution.aux` is that of the step before.
     failed, predicted = solution.state.aux
     return Optimum(
         z=solution.value,

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_between, check_choice
+from .._checks import check_between
 from ..devices import AbstractDevice
+from .bands import chosen, of_fit
 from .identifiability import Identifiability
 from .levenberg import Optimum
 from .objectives import AbstractObjective
@@ -19,6 +20,7 @@ from .residuals import Problem
 from .uncertainty import count, degrees, quantile, unbounded_covariance
 
 if TYPE_CHECKING:
+    from .posterior import Posterior
     from .profile import Profile
 
 
@@ -122,10 +124,27 @@ class FitResult(eqx.Module):
         """
         if measurement is None:
             return {o.name: np.asarray(o.predict(self.device)) for o in self.problem.objectives}
-        if isinstance(measurement, str):
-            named = {o.name: o for o in self.problem.objectives}
-            measurement = named[check_choice("measurement", measurement, named)]
-        return np.asarray(measurement.predict(self.device))
+        return np.asarray(chosen(self, measurement).predict(self.device))
+
+    def band(
+        self,
+        measurement: AbstractObjective | str | None = None,
+        level: float = 0.9,
+        *,
+        draws: int = 0,
+        key: PRNGKeyArray | None = None,
+    ) -> Any:
+        """Return between which values the device, and new measured values, lie; see `Band`.
+
+        Args:
+            measurement: As in `predict`; bands by name if None.
+            level: Probability that a value lies within.
+            draws: Devices that are drawn from the covariance and simulated; with 0 the band is
+                that of the model to first order, ``J C J^T``, for the cost of one evaluation (of
+                what was fitted, for none; it is then nan where nothing was measured).
+            key: For the draws.
+        """
+        return of_fit(self, measurement, level, draws, key)
 
     def sample(self, count: int, *, key: PRNGKeyArray) -> AbstractDevice:
         """Return devices with parameters drawn from the covariance, one batch.
@@ -136,16 +155,27 @@ class FitResult(eqx.Module):
         root = jnp.asarray(np.linalg.cholesky(covariance))
         draws = jax.random.normal(key, (count, len(self.free)), self.optimum.z.dtype)
         z = self.optimum.z[None] + draws @ root.T
-        put = eqx.filter_vmap(
-            lambda z: self.problem.free.put(self.device, self.problem.free.forward(z))
-        )
-        return put(z)
+        return self.problem.free.batch(self.device, z)
 
     def profile(self, name: str, *, points: int = 15, reach: float = 3.0) -> Profile:
         """Return the profile likelihood of a parameter; see `profile_likelihood`."""
         from .profile import profile_likelihood
 
         return profile_likelihood(self, name, points=points, reach=reach)
+
+    def posterior(
+        self,
+        draws: int = 1000,
+        warmup: int = 300,
+        chains: int = 4,
+        *,
+        flat: str = "unbounded",
+        key: PRNGKeyArray | None = None,
+    ) -> Posterior:
+        """Return draws from the posterior distribution, by NUTS; see `sample_posterior`."""
+        from .posterior import sample_posterior
+
+        return sample_posterior(self, draws, warmup, chains, flat=flat, key=key)
 
     def describe(self) -> str:
         """Return the fit as text: parameters, quality, what cannot be told apart."""
