@@ -10,18 +10,17 @@ from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .measured import as_objectives as as_objectives
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
+from .population import fit_population as fit_population
+from .population_result import PopulationFit as PopulationFit
 from .posterior import Posterior as Posterior
 from .profile import Profile as Profile
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep
 from .pulsed import single_pulses as single_pulses
-<<<<<<< HEAD
 from .ranking import Candidate as Candidate
 from .ranking import Ranking as Ranking
 from .ranking import rank_models as rank_models
-=======
 from .report import report_fit as report_fit
->>>>>>> bayes
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult

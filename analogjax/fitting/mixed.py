@@ -80,9 +80,9 @@ class Posterior(eqx.Module):
     mean: Float[Array, " free"]
     covariance: Float[Array, "free free"]
     """Of the mean."""
-    device: Float[Array, "devices varying"]
-    """Most probable effects of devices."""
-    cycle: Float[Array, "units varying"]
+    device: Float[Array, "devices free"]
+    """Most probable effects of devices; 0 for what does not vary."""
+    cycle: Float[Array, "units free"]
     """Most probable effects of cycles."""
 
 
@@ -115,7 +115,7 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
         - logdet
     ) - statistics.values * jnp.log(sigma)
     device = jax.vmap(lambda s, h, g: s @ (g - h @ mean))(spread2, h1, g1)
-    shift = mean + (device @ levels.pick.T)[levels.device]
+    shift = mean + device[levels.device]
     cycle = jax.vmap(lambda s, h, g, x: s @ (g - h @ x))(spread1, hessian, gradient, shift)
     return Posterior(likelihood, mean, covariance, device, cycle)
 
@@ -123,8 +123,8 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
 def _without(hessian: Array, gradient: Array, spread: Array):
     """Integrate ``x + spread e`` over standard normal e.
 
-    Returns H and h of what is left, twice the log of the factor, and ``root^-1`` applied such that
-    the mode of the effect (in units of z that vary) is ``matrix @ (h - H x)``.
+    Returns H and h of what is left, twice the logarithm of the factor, and the matrix S such that
+    the most probable effect at x is ``S (h - H x)``.
     """
     size = spread.shape[1]
     inner = jnp.eye(size) + spread.T @ hessian @ spread
