@@ -1,6 +1,7 @@
 """Fitting: measured values to the parameters of a device, and how sure they are."""
 
 from .adam import Adam as Adam
+from .bands import Band as Band
 from .bijections import Bijection as Bijection
 from .estimate import Estimate as Estimate
 from .fit import fit as fit
@@ -16,6 +17,7 @@ from .profile import Profile as Profile
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep
 from .pulsed import single_pulses as single_pulses
+from .report import report_fit as report_fit
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult
