@@ -112,6 +112,16 @@ class Estimate(Generic[Model]):
             z[None] + draws @ root.T
         )
 
+    def draws(self, count: int, *, key: PRNGKeyArray) -> np.ndarray:
+        """Return parameters drawn from the covariance, in their own units, (count, free).
+
+        Args:
+            count: How many.
+            key: Random key.
+        """
+        models = self.sample(count, key=key).parameters()
+        return np.stack([np.asarray(models[name]) for name in self.free], axis=1)
+
     def profile(self, name: str, *, points: int = 9, reach: float = 3.0) -> Profile:
         """Fit all other parameters again at values of one of them.
 

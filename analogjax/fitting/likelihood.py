@@ -210,8 +210,8 @@ def _objection(
     for name, z, kind in zip(
         parameters.names, end.z, (m.kind for m in parameters.maps), strict=True
     ):
-        low = kind == "between" and abs(z) > FAR
-        if low or (kind == "beyond" and z < -60):
+        # Near its anchor z is a logarithm, and may be far below zero.
+        if (kind == "between" and z > FAR) or (kind != "free" and z < -60):
             value = float(parameters.forward(jnp.asarray(end.z))[parameters.names.index(name)])
             return (
                 f"Parameter `{name}` must be determined by the data to be free, but runs to its "

@@ -80,6 +80,12 @@ class DevicePopulation(AbstractSwitchingPopulation):
         self.device = with_velocity(device)
         check_names(type(device), (pace, *spread, *fitted))
         check_choice("pace", pace, spread)
+        for name in (*spread, *fitted):
+            if name in self.PARAMETERS:
+                raise ValueError(
+                    f"Argument `fitted` must not name a parameter of the population, but names "
+                    f"{name}."
+                )
         check_whole("draws", draws)
         check_whole("cells", cells)
         self.pace, self.cells = pace, cells

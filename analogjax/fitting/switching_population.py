@@ -42,12 +42,12 @@ class AbstractSwitchingPopulation(AbstractStatisticalModel):
 
     polarity: eqx.AbstractVar[str]
 
-    beta: Scalar = parameter(5e-4, "A/V^2", "current factor of the transistor", "assumed")
-    v_threshold: Scalar = parameter(
+    gate_factor: Scalar = parameter(5e-4, "A/V^2", "current factor of the transistor", "assumed")
+    gate_threshold: Scalar = parameter(
         0.4, "V", "threshold of the transistor", "assumed", low=-5.0, high=3.0
     )
-    slope: Scalar = parameter(1.3, "-", "slope factor of the transistor", "assumed", high=5.0)
-    lowering: Scalar = parameter(
+    gate_slope: Scalar = parameter(1.3, "-", "slope factor of the transistor", "assumed", high=5.0)
+    gate_lowering: Scalar = parameter(
         0.05, "-", "fall of its threshold with its voltage", "assumed", zero=True, high=1.0
     )
     rise: Scalar = parameter(
@@ -85,7 +85,9 @@ class AbstractSwitchingPopulation(AbstractStatisticalModel):
     @property
     def transistor(self) -> SeriesTransistor:
         """The transistor in series."""
-        return SeriesTransistor(self.beta, self.v_threshold, self.slope, self.lowering)
+        return SeriesTransistor(
+            self.gate_factor, self.gate_threshold, self.gate_slope, self.gate_lowering
+        )
 
     def cell_voltage(self, trials: SwitchingTrials) -> Trials:
         """Return the size of the voltage over the cell at the end of the pulse [V]."""
