@@ -6,11 +6,14 @@ from .bijections import Bijection as Bijection
 from .config import FittingConfig as FittingConfig
 from .calibration import Calibration as Calibration
 from .calibration import calibration as calibration
+from .estimate import Estimate as Estimate
 from .fit import fit as fit
 from .identifiability import Combination as Combination
 from .identifiability import Identifiability as Identifiability
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .many import fit_many as fit_many
+from .likelihood import AbstractStatisticalModel as AbstractStatisticalModel
+from .likelihood import maximum_likelihood as maximum_likelihood
 from .measured import as_objectives as as_objectives
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
