@@ -13,15 +13,10 @@ and the sense amplifier of a bit line.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import equinox as eqx
 import jax.numpy as jnp
 
 from ..._types import Array, Bool, Float
-
-Drive = Literal["left", "both"]
-"""At which ends the word lines are driven."""
 
 WordNodes = Float[Array, "cols vectors rows"]
 BitNodes = Float[Array, "rows vectors cols"]
@@ -77,7 +72,7 @@ def join(
     r_bit_line: Float[Array, "..."],
     r_source: Float[Array, "..."],
     r_sense: Float[Array, "..."],
-    drive: Drive,
+    drive: str,
 ) -> Wires:
     """Put segments and terminals in series. Arguments as `solve_crossbar`, shapes checked."""
     segments = cols + (drive == "both")

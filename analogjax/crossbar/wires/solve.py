@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from ..._checks import is_traced
-from ..._types import Array, Bool, Float, ScalarLike
+from ..._types import Array, Bool, Float
 from ._arguments import Description, describe
 from .nonlinear import newton
-from .circuit import Drive, Field, Wires, join, sources
+from .circuit import Field, Wires, join, sources
 from .linear import field, prepare
 from .solution import Solution, show
 
@@ -27,14 +28,14 @@ WIDTH = 2048
 
 def solve_crossbar(
     g: Any,
-    v: Float[Array, "*batch rows"],
+    v: ArrayLike,
     *,
-    r_word_line: ScalarLike | Float[Array, "rows segments"],
-    r_bit_line: ScalarLike | Float[Array, "rows cols"],
-    r_source: ScalarLike | Float[Array, " rows"] = 0.0,
-    r_sense: ScalarLike | Float[Array, " cols"] = 0.0,
-    v_bit_line: ScalarLike | Float[Array, "*batch cols"] = 0.0,
-    drive: Drive = "left",
+    r_word_line: ArrayLike,
+    r_bit_line: ArrayLike,
+    r_source: ArrayLike = 0.0,
+    r_sense: ArrayLike = 0.0,
+    v_bit_line: ArrayLike = 0.0,
+    drive: str = "left",
     cell: Any = None,
     rtol: float | None = None,
     max_steps: int = MAX_STEPS,
@@ -97,13 +98,13 @@ def solve_crossbar(
 
 
 def effective_conductance(
-    g: Float[Array, "rows cols"],
+    g: ArrayLike,
     *,
-    r_word_line: ScalarLike | Float[Array, "rows segments"],
-    r_bit_line: ScalarLike | Float[Array, "rows cols"],
-    r_source: ScalarLike | Float[Array, " rows"] = 0.0,
-    r_sense: ScalarLike | Float[Array, " cols"] = 0.0,
-    drive: Drive = "left",
+    r_word_line: ArrayLike,
+    r_bit_line: ArrayLike,
+    r_source: ArrayLike = 0.0,
+    r_sense: ArrayLike = 0.0,
+    drive: str = "left",
     rtol: float | None = None,
     max_steps: int = MAX_STEPS,
     throw: bool = True,
@@ -131,7 +132,7 @@ def effective_conductance(
 
 @partial(jax.jit, static_argnames=("drive", "max_steps"))
 def _solve_batch(
-    d: Description, *, drive: Drive, max_steps: int
+    d: Description, *, drive: str, max_steps: int
 ) -> Solution:
     wires = _wires(d, drive)
     if d.cell is not None:
@@ -155,7 +156,7 @@ def _solve_batch(
 
 @partial(jax.jit, static_argnames=("drive", "max_steps"))
 def _effective(
-    d: Description, *, drive: Drive, max_steps: int
+    d: Description, *, drive: str, max_steps: int
 ) -> tuple[Float[Array, "rows cols"], Bool[Array, " vectors"]]:
     wires = _wires(d, drive)
     array = prepare(d.g, wires)
@@ -182,7 +183,7 @@ def _at_drivers(x: Field) -> Float[Array, "vectors rows"]:
     return x.i_word[0] if x.i_far is None else x.i_word[0] + x.i_far
 
 
-def _wires(d: Description, drive: Drive) -> Wires:
+def _wires(d: Description, drive: str) -> Wires:
     rows, cols = d.shape
     return join(
         rows,
