@@ -1,4 +1,4 @@
-"""Crossbar arrays: from levels to weights, and through their wires (converters and domains follow)."""
+"""Crossbar arrays: from levels to weights, and through wires (converters, domains follow)."""
 
 from .cells import AbstractCell as AbstractCell
 from .cells import Cubic as Cubic

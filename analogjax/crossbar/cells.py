@@ -46,6 +46,7 @@ class Sinh(AbstractCell):
     v_0: Scalar = eqx.field(converter=jnp.asarray)
 
     def __check_init__(self):
+        """Check the parameters."""
         check_positive("v_0", self.v_0, "V")
 
     def current(self, v: ScalarLike, params: ScalarLike) -> Scalar:
@@ -63,6 +64,7 @@ class Cubic(AbstractCell):
     k_3: Scalar = eqx.field(converter=jnp.asarray)
 
     def __check_init__(self):
+        """Check the parameters."""
         check_not_negative("k_3", self.k_3, "1/V^2")
 
     def current(self, v: ScalarLike, params: ScalarLike) -> Scalar:
@@ -82,6 +84,7 @@ class Selector(AbstractCell):
     v_t: Scalar = eqx.field(converter=jnp.asarray)
 
     def __check_init__(self):
+        """Check the parameters."""
         check_positive("i_s", self.i_s, "A")
         check_positive("v_t", self.v_t, "V")
 

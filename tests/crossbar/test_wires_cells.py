@@ -151,9 +151,8 @@ def test_derivatives(name):
         draws = [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
         tangent = zero | {name: jax.tree.unflatten(structure, draws)}
         # Central differences of 1e-4 are exact to 1e-8, the solve to 1e-10 / 1e-4.
-        h = 1e-4
-        up, down = (f(jax.tree.map(lambda t, h=h: h * t, tangent)) for h in (h, -h))
-        numeric = (up - down) / (2 * h)
+        up, down = (f(jax.tree.map(lambda t, h=h: h * t, tangent)) for h in (1e-4, -1e-4))
+        numeric = (up - down) / 2e-4
         products = jax.tree.map(lambda a, b: jnp.sum(a * b), gradient, tangent)
         backwards = sum(jax.tree.leaves(products))
         np.testing.assert_allclose(backwards, numeric, rtol=1e-5, err_msg=name)
@@ -187,14 +186,15 @@ def test_cells_of_a_device():
 def test_single_precision_batch():
     g, v = G.astype(np.float32), np.stack([V, 0.3 * V]).astype(np.float32)
     s = solve(g, v, cell=Sinh(jnp.float32(0.15)), **WIRES)
-    assert s.currents.output.dtype == jnp.float32 and s.ok.all()
+    assert s.currents.output.dtype == jnp.float32
+    assert s.ok.all()
     exact = solve(G, V, cell=Sinh(0.15), **WIRES).currents.output
     # Stated: 1e-5 of the largest cell current, a few times that in a sum of some sign.
     np.testing.assert_allclose(s.currents.output[0], exact, atol=1e-4 * np.abs(exact).max())
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="Argument `v_0` must be .*above 0 V, but is -1.0."):
+    with pytest.raises(ValueError, match=r"Argument `v_0` must be .*above 0 V, but is -1.0."):
         Sinh(-1.0)
     with pytest.raises(ValueError, match="Argument `g` must hold arrays whose first axes"):
         solve((G, G[:2]), V, cell=Ohmic(), **WIRES)

@@ -95,8 +95,18 @@ def describe(
     check_positive("rtol", rtol)
     v = jnp.asarray(v, dtype).reshape(batch, rows)
     v_bit = jnp.broadcast_to(jnp.asarray(v_bit_line, dtype), (batch, cols))
-    resistances = (jnp.asarray(r, dtype) for r in (r_word_line, r_bit_line, r_source, r_sense))
-    return Description(g, v, v_bit, *resistances, cell, (rows, cols), float(rtol))
+    return Description(
+        g=g,
+        v=v,
+        v_bit=v_bit,
+        r_word_line=jnp.asarray(r_word_line, dtype),
+        r_bit_line=jnp.asarray(r_bit_line, dtype),
+        r_source=jnp.asarray(r_source, dtype),
+        r_sense=jnp.asarray(r_sense, dtype),
+        cell=cell,
+        shape=(rows, cols),
+        rtol=float(rtol),
+    )
 
 
 def _shape_of_cells(params: Any) -> tuple[int, int]:

@@ -77,7 +77,7 @@ def field(
     def solve(_, rhs: Field) -> tuple[Field, Status]:
         return _solve(still_g, array.word, array.bit, rhs, rtol, max_steps)
 
-    # The transpose rule wants every part of the right-hand side to depend on what is differentiated.
+    # The transpose rule wants every part of the right-hand side to depend on what is derived by.
     tie = sum(
         0 * x[(0,) * x.ndim]
         for x in jax.tree.leaves((array.g, array.wires, source))

@@ -82,6 +82,7 @@ class Lines(eqx.Module):
         """
         i_far = None
         if self.far is not None:
+            assert e_far is not None
             i_far = self.far.conductance * (e_far - self._last(self._passes(h, e)[0]))
             h = self._add_last(h, i_far)
         u, j = self._passes(h, e)
@@ -190,9 +191,7 @@ def recurrence(f: Coefficient, h: Nodes, *, reverse: bool) -> Nodes:
 
         return lax.scan(step, jnp.zeros_like(h[0]), (f, h), reverse=reverse)[1]
 
-    return lax.platform_dependent(
-        f, h, cpu=scan, default=lambda f, h: _associative(f, h, reverse)
-    )
+    return lax.platform_dependent(f, h, cpu=scan, default=lambda f, h: _associative(f, h, reverse))
 
 
 def _associative(f: Coefficient, h: Nodes, reverse: bool) -> Nodes:

@@ -42,8 +42,7 @@ def newton(
         for tree in (cell, params, wires, source)
     )
     # The tangent's solve may not limit Newton's accuracy.
-    tight = {"rtol": min(rtol, 1e-6 if source.b.dtype == jnp.float32 else 1e-12)}
-    tight["max_steps"] = max_steps
+    tight = min(rtol, 1e-6 if source.b.dtype == jnp.float32 else 1e-12)
 
     def law(d: Cells) -> tuple[Cells, Cells]:
         def current(d: Cells) -> Cells:
@@ -55,7 +54,10 @@ def newton(
 
     def tangent_solve(d: Cells, i: Cells, slope: Cells) -> tuple[Cells, Cells]:
         x, _ = field(
-            prepare(slope, still_wires), _with_cells(still_source, i - slope * d), **tight
+            prepare(slope, still_wires),
+            _with_cells(still_source, i - slope * d),
+            rtol=tight,
+            max_steps=max_steps,
         )
         d_next = _cell_voltages(x)
         return d_next, i + slope * (d_next - d)
@@ -101,7 +103,9 @@ def newton(
     d, _, _, slope, *_ = lax.stop_gradient(carry)
 
     fixed = _currents(cell, params, d) - slope * d
-    x, status = field(prepare(slope, wires), _with_cells(source, fixed), **tight)
+    x, status = field(
+        prepare(slope, wires), _with_cells(source, fixed), rtol=tight, max_steps=max_steps
+    )
     device = fixed + slope * _cell_voltages(x)
     ok = (missing <= rtol * scale) & jnp.all(jnp.isfinite(device)) & status.ok
     return x, device[:, None], ok, steps[None]
@@ -114,9 +118,7 @@ def _currents(cell: Any, params: Any, d: Cells) -> Cells:
 def _with_cells(source: Field, fixed: Cells) -> Field:
     """Add the cells' current sources: out of the word line, into the bit line."""
     fixed = fixed[:, None]
-    return eqx.tree_at(
-        lambda s: (s.u, s.b), source, (source.u + flip(fixed), source.b - fixed)
-    )
+    return eqx.tree_at(lambda s: (s.u, s.b), source, (source.u + flip(fixed), source.b - fixed))
 
 
 def _cell_voltages(x: Field) -> Cells:

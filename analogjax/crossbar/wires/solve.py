@@ -14,9 +14,9 @@ from jax.typing import ArrayLike
 from ..._checks import is_traced
 from ..._types import Array, Bool, Float
 from ._arguments import Description, describe
-from .nonlinear import newton
 from .circuit import Field, Wires, join, sources
 from .linear import field, prepare
+from .nonlinear import newton
 from .solution import Solution, show
 
 MAX_STEPS = 1000
@@ -131,9 +131,7 @@ def effective_conductance(
 
 
 @partial(jax.jit, static_argnames=("drive", "max_steps"))
-def _solve_batch(
-    d: Description, *, drive: str, max_steps: int
-) -> Solution:
+def _solve_batch(d: Description, *, drive: str, max_steps: int) -> Solution:
     wires = _wires(d, drive)
     if d.cell is not None:
 
@@ -146,7 +144,8 @@ def _solve_batch(
     array = prepare(d.g, wires)
 
     def chunk(potentials):
-        source = sources(*potentials, wires)
+        v_word, v_bit = potentials
+        source = sources(v_word, v_bit, wires)
         x, status = field(array, source, rtol=d.rtol, max_steps=max_steps)
         device = array.g[:, None] * (jnp.swapaxes(x.u, 0, 2) - x.b)
         return show(x, device, status.ok, status.iterations)
@@ -170,7 +169,8 @@ def _effective(
     # Recomputed backwards: the fields of all vectors together are large.
     @jax.checkpoint
     def chunk(potentials):
-        source = sources(*potentials, wires)
+        v_word, v_bit = potentials
+        source = sources(v_word, v_bit, wires)
         x, status = field(array, source, rtol=d.rtol, max_steps=max_steps)
         out = -x.i_bit[-1] if from_word else -_at_drivers(x)
         return jnp.where(status.ok[:, None], out, jnp.nan), status.ok
