@@ -1,5 +1,12 @@
-"""Crossbar arrays: from levels to weights (wires, converters and domains follow)."""
+"""Crossbar arrays: from levels to weights, and through wires (converters, domains follow)."""
 
+from .cells import AbstractCell as AbstractCell
+from .cells import Cubic as Cubic
+from .cells import DeviceCells as DeviceCells
+from .cells import FunctionCell as FunctionCell
+from .cells import Ohmic as Ohmic
+from .cells import Selector as Selector
+from .cells import Sinh as Sinh
 from .chip import Chip as Chip
 from .chip import age as age
 from .chip import assign_levels as assign_levels
@@ -28,6 +35,9 @@ from .mapping import levels_to_conductance as levels_to_conductance
 from .mapping import quantise as quantise
 from .mapping import weight_scale as weight_scale
 from .mapping import weights_to_levels as weights_to_levels
+from .wires import Solution as Solution
+from .wires import effective_conductance as effective_conductance
+from .wires import solve_crossbar as solve_crossbar
 from .write_error import AbstractWriteError as AbstractWriteError
 from .write_error import EmpiricalError as EmpiricalError
 from .write_error import GaussianError as GaussianError
