@@ -33,8 +33,8 @@ def report_fit(
 ) -> None:
     """Write a fit into the report of a run: a section, its figures, a table, and metrics.
 
-    Figures `NAME_data`, `NAME_residuals`, `NAME_corner`, `NAME_identifiability` and, if asked for,
-    `NAME_profiles`; metrics `NAME_PARAMETER`, `NAME_PARAMETER_error`, `NAME_noise_factor`,
+    Figures `NAME_data`, `NAME_residuals`, `NAME_corner` (unless a combination of parameters is left
+    open), `NAME_identifiability` and, if asked for, `NAME_profiles`; metrics `NAME_PARAMETER`, `NAME_PARAMETER_error`, `NAME_noise_factor`,
     `NAME_r_squared`, `NAME_evaluations` and, of each measurement, `NAME_rms_MEASUREMENT` in
     standard deviations as assumed.
 
@@ -86,7 +86,8 @@ def report_fit(
         "on the right.",
     )
     covariance = unbounded_covariance(fit.optimum, fit.noise_factor)
-    if np.isfinite(covariance).all():
+    # Where a combination is left open there is nothing to draw.
+    if np.isfinite(covariance).all() and not fit.identifiability.undetermined:
         densities, curves = outlines(fit)
         run.figure(
             f"{name}_corner",
