@@ -34,9 +34,9 @@ def report_fit(
     """Write a fit into the report of a run: a section, its figures, a table, and metrics.
 
     Figures `NAME_data`, `NAME_residuals`, `NAME_corner` (unless a combination of parameters is left
-    open), `NAME_identifiability` and, if asked for, `NAME_profiles`; metrics `NAME_PARAMETER`, `NAME_PARAMETER_error`, `NAME_noise_factor`,
-    `NAME_r_squared`, `NAME_evaluations` and, of each measurement, `NAME_rms_MEASUREMENT` in
-    standard deviations as assumed.
+    open), `NAME_identifiability` and, if asked for, `NAME_profiles`; metrics `NAME_PARAMETER`,
+    `NAME_PARAMETER_error`, `NAME_noise_factor`, `NAME_r_squared`, `NAME_evaluations` and, of each
+    measurement, `NAME_rms_MEASUREMENT` in standard deviations as assumed.
 
     Args:
         run: The run folder.
