@@ -60,6 +60,12 @@ def toy_device():
     return _module("toy_device").ToyDevice
 
 
+@pytest.fixture(scope="session")
+def Curve():
+    """Return the class `Curve`: a measurement whose prediction is a formula."""
+    return _module("fitted_curve").Curve
+
+
 def _module(name):
     # By path, because the tests are no package.
     path = Path(__file__).parent / f"{name}.py"

@@ -16,13 +16,16 @@ from .._checks import check_between, check_choice, check_whole
 from .bijections import FreeParameters
 from .objectives import AbstractObjective
 from .residuals import weighted
-from .uncertainty import degrees, quantile, unbounded_covariance
+from .uncertainty import covariance_root, degrees, quantile, unbounded_covariance
 
 if TYPE_CHECKING:
     from .result import FitResult
 
 TOGETHER = 128
 """Drawn devices that are simulated at once."""
+
+UNSEEN = 1e-9
+"""Singular value, relative to the largest, of a direction of which the data see nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +141,10 @@ def _linear(fit: FitResult, measurement: AbstractObjective, level: float) -> Ban
         z = jnp.asarray(fit.optimum.z)
         predicted, slopes, ok = _slopes(fit.problem.free, fit.device, z, measurement)
         predicted = np.where(np.asarray(ok)[:, None], predicted, np.nan)
-    covariance = unbounded_covariance(fit.optimum, fit.noise_factor)
-    variance = np.einsum("irp,ij,jrp->rp", slopes, covariance, slopes)
+    # By the root, lest rounding makes a variance negative. What the data do not see at all moves no
+    # prediction of theirs; a fit that leaves it open has said so.
+    root = covariance_root(fit.optimum, fit.noise_factor, UNSEEN)
+    variance = np.sum(np.einsum("irp,ik->krp", slopes, root) ** 2, axis=0)
     noise, reach = measurement.noise, quantile(level, degrees(fit.optimum), fit.known_noise)
     if noise.logarithmic:
         variance = variance / predicted**2

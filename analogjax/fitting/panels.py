@@ -164,16 +164,18 @@ def panels_of(
     if observed.shape[1] == 1:
         return [panel(name, every, True)]
     if len(every) <= most:
-        return [panel(name + _row(objective, int(k)), every[k : k + 1], False) for k in every]
+        return [
+            panel(name + _row(objective, k), every[k : k + 1], False) for k in range(len(every))
+        ]
     r = standardised(fit, objective)
     there = np.flatnonzero(np.isfinite(r).any(axis=1))
     rank = there[np.argsort(np.sqrt(np.nanmean(r[there] ** 2, axis=1)), kind="stable")]
-    shown = rank[np.linspace(0, len(rank) - 1, max(most - 1, 1)).astype(int)]
+    shown = rank[np.linspace(0, len(rank) - 1, max(most - 1, 1)).astype(int)].tolist()
     words = {shown[0]: ", best", shown[-1]: ", worst", shown[len(shown) // 2]: ", median"}
     return [
         panel(f"{name}: all {len(every)} rows", every, True),
         *(
-            panel(f"{name}{_row(objective, int(k))}{words.get(k, '')}", every[k : k + 1], False)
+            panel(f"{name}{_row(objective, k)}{words.get(k, '')}", every[k : k + 1], False)
             for k in shown
         ),
     ]

@@ -33,10 +33,10 @@ def report_fit(
 ) -> None:
     """Write a fit into the report of a run: a section, its figures, a table, and metrics.
 
-    Figures `NAME_data`, `NAME_residuals`, `NAME_corner`, `NAME_identifiability` and, if asked for,
-    `NAME_profiles`; metrics `NAME_PARAMETER`, `NAME_PARAMETER_error`, `NAME_noise_factor`,
-    `NAME_r_squared`, `NAME_evaluations` and, of each measurement, `NAME_rms_MEASUREMENT` in
-    standard deviations as assumed.
+    Figures `NAME_data`, `NAME_residuals`, `NAME_corner` (unless a combination of parameters is left
+    open), `NAME_identifiability` and, if asked for, `NAME_profiles`; metrics `NAME_PARAMETER`,
+    `NAME_PARAMETER_error`, `NAME_noise_factor`, `NAME_r_squared`, `NAME_evaluations` and, of each
+    measurement, `NAME_rms_MEASUREMENT` in standard deviations as assumed.
 
     Args:
         run: The run folder.
@@ -101,7 +101,8 @@ def fit_figures(
             log.append(objective.name)
     figures = {"data": data_and_model(panels), "residuals": residual_panels(residuals, log=log)}
     covariance = unbounded_covariance(fit.optimum, fit.noise_factor)
-    if np.isfinite(covariance).all():
+    # Where a combination is left open there is nothing to draw.
+    if np.isfinite(covariance).all() and not fit.identifiability.undetermined:
         densities, curves = outlines(fit)
         figures["corner"] = corner(
             {n: fit.device.PARAMETERS[n].unit for n in fit.free},

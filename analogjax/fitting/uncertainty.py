@@ -31,16 +31,27 @@ def degrees(optimum: Optimum) -> int:
     return count(optimum) - np.asarray(optimum.jacobian).shape[1]
 
 
-def unbounded_covariance(optimum: Optimum, factor: float) -> np.ndarray:
-    """Return ``factor^2 (J^T J)^-1`` by the singular values of J; infinite where it has none."""
+def covariance_root(optimum: Optimum, factor: float, cut: float = 0.0) -> np.ndarray:
+    """Return R of the covariance ``R R^T``, from the singular values of J; nan where it has none.
+
+    Args:
+        optimum: Where a fit ended.
+        factor: Standard deviation of a residual.
+        cut: Directions with singular values up to this share of the largest are left out.
+    """
     jacobian = np.asarray(optimum.jacobian)
     size = np.linalg.norm(jacobian, axis=0)
     scaled = jacobian / np.where(size > 0, size, 1.0)
     _, s, vt = np.linalg.svd(scaled, full_matrices=False)
-    with np.errstate(divide="ignore"):
-        half = vt.T / np.where(s > 0, s, np.nan)
-    with np.errstate(over="ignore"):
-        covariance = factor**2 * (half @ half.T) / np.outer(size, size).clip(1e-300)
+    half = vt.T / np.where(s > 0, s, np.nan) * (factor / size.clip(1e-150))[:, None]
+    return half[:, s > cut * s[0]] if cut else half
+
+
+def unbounded_covariance(optimum: Optimum, factor: float) -> np.ndarray:
+    """Return ``factor^2 (J^T J)^-1`` by the singular values of J; infinite where it has none."""
+    root = covariance_root(optimum, factor)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = root @ root.T
     return np.where(np.isfinite(covariance), covariance, np.inf)
 
 

@@ -13,36 +13,8 @@ import analogjax as aj
 from analogjax.fitting import FitError, Noise, Posterior, Prior, PulseTrain, fit
 from analogjax.fitting.bands import of_fit
 from analogjax.fitting.bijections import bijection
-from analogjax.fitting.objectives import AbstractObjective
 from analogjax.fitting.posterior import REJECTED, _energy, _objection
 from analogjax.fitting.uncertainty import unbounded_covariance
-
-
-class Curve(AbstractObjective):
-    """One row of values that a formula gives; not computed where `law` is not finite."""
-
-    x: jax.Array
-    observed: jax.Array
-    noise: Noise
-    conditions: dict
-    law: object = eqx.field(static=True)
-    name: str = eqx.field(static=True)
-    unit: str = eqx.field(static=True)
-
-    def __init__(self, law, x, y, noise, name="curve"):
-        self.x, self.observed = jnp.asarray(x)[None], jnp.asarray(y)[None]
-        self.noise, self.conditions = noise, {}
-        self.law, self.name, self.unit = law, name, "S"
-
-    def inputs(self):
-        return self.x
-
-    def row(self, device, inputs):
-        y = self.law(device, inputs)
-        return y, jnp.all(jnp.isfinite(y))
-
-    def reversed(self):
-        return self
 
 
 def straight(device, x):
@@ -60,7 +32,7 @@ def saturating(device, x):
 
 
 @pytest.fixture(scope="module")
-def linear(toy_device):
+def linear(toy_device, Curve):
     """Twelve values on a line, and the fit."""
     x = np.linspace(0, 1, 12)
     true = toy_device(r_high=3.0, seconds=5.0)
@@ -142,7 +114,7 @@ def test_all_bands_of_a_linear_fit_are_the_exact_one(linear, sampled):
     [("squares", Noise(log=0.05)), ("huber", Noise(0.05, 0.02)), ("soft_l1", Noise(0.05))],
     ids=["squares", "huber", "soft_l1"],
 )
-def test_what_the_fit_has_stored_is_what_a_new_evaluation_gives(toy_device, loss, noise):
+def test_what_the_fit_has_stored_is_what_a_new_evaluation_gives(toy_device, Curve, loss, noise):
     true = toy_device(r_high=3.0, seconds=5.0)
     x = np.linspace(0.5, 9, 10)
     y = np.asarray(saturating(true, x)) * (1 + 0.05 * np.random.default_rng(3).standard_normal(10))
@@ -156,7 +128,7 @@ def test_what_the_fit_has_stored_is_what_a_new_evaluation_gives(toy_device, loss
         np.testing.assert_allclose(getattr(stored, end), getattr(anew, end), rtol=1e-6)
 
 
-def test_a_bent_distribution_is_as_the_profile_says_and_not_as_the_covariance(toy_device):
+def test_a_bent_distribution_is_as_the_profile_says_and_not_as_the_covariance(toy_device, Curve):
     """D t / L^2 with a length that is known to 30 %: D is as sure as the square of L."""
     true = toy_device(r_high=2.0, seconds=1.0)
     t = np.linspace(1, 2, 10)
@@ -180,7 +152,7 @@ def test_a_bent_distribution_is_as_the_profile_says_and_not_as_the_covariance(to
 
 
 @pytest.mark.slow
-def test_a_banana_is_that_of_a_grid(toy_device):
+def test_a_banana_is_that_of_a_grid(toy_device, Curve):
     true = toy_device(r_high=3.0, seconds=5.0)
     t = np.linspace(0.1, 3, 15)
     y = np.asarray(saturating(true, t)) + 0.05 * np.random.default_rng(0).standard_normal(15)
@@ -241,7 +213,7 @@ def by_hand(result, u, loss, flat):
     ("loss", "flat"),
     [("squares", "parameters"), ("huber", "unbounded"), ("soft_l1", "unbounded")],
 )
-def test_density_and_gradient_are_those_written_out(toy_device, loss, flat):
+def test_density_and_gradient_are_those_written_out(toy_device, Curve, loss, flat):
     true = toy_device(r_high=3.0, seconds=5.0)
     x = np.linspace(0.5, 9, 10)
     y = np.asarray(saturating(true, x)) + 0.2 * np.random.default_rng(3).standard_normal(10)
@@ -273,7 +245,7 @@ def test_volumes_are_slopes(low, high):
     assert float(one.log_slope(z)) == pytest.approx(np.log(slope))
 
 
-def test_parameters_that_cannot_be_simulated_are_rejected_with_a_finite_gradient(toy_device):
+def test_parameters_that_cannot_be_simulated_are_rejected_with_a_finite_gradient(toy_device, Curve):
     def fails(device, x):
         return jnp.where(device.r_high > 3.2, jnp.nan, straight(device, x))
 
@@ -302,7 +274,7 @@ def test_draws_that_cannot_be_trusted_say_why():
     assert "worth 12 independent" in _objection(good["r_hat"], {"a": 12.0, "b": 99.0}, 0, 1000)
 
 
-def test_what_has_no_posterior_is_refused(linear, toy_device, monkeypatch):
+def test_what_has_no_posterior_is_refused(linear, toy_device, Curve, monkeypatch):
     for arguments, says in (
         (dict(draws=3), "`draws` must be a whole number of at least 16"),
         (dict(chains=0), "`chains`"),
