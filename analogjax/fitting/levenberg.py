@@ -27,6 +27,8 @@ _LEAST = 1e-4
 """Share of the expected gain that a step must bring."""
 _REACH = 4.0
 """Longest step of a parameter, in unbounded numbers (e-folds)."""
+_SCOUTS = 3
+"""Starts that take steps for each that is kept."""
 _REFUSED = 10
 """Steps refused in a row after which nothing more is to be had."""
 
@@ -171,7 +173,8 @@ def _step(
 class LevenbergMarquardt(eqx.Module):
     """Least squares by damped Gauss-Newton steps, from one start or many at once.
 
-    Of many starts all take a few steps side by side; those that came lowest go on to the end.
+    Of many starts (more than three times those to `keep`) the lowest take a few steps side by side;
+    those that came lowest then go on to the end.
     """
 
     starts: int = eqx.field(static=True)
@@ -199,7 +202,8 @@ class LevenbergMarquardt(eqx.Module):
                 far from their bounds).
             tolerance: Ends where the next step is a smaller share of a standard error than this.
             max_steps: Most steps a start may take.
-            scout: Steps that every start takes, if there are more than `keep`.
+            scout: Steps that the lowest starts take, if there are more than `keep`: three times as
+                many as are kept.
             keep: Starts that go on from there.
 
         Raises:
@@ -215,10 +219,17 @@ class LevenbergMarquardt(eqx.Module):
     def search(self, problem: Problem, start: Values, *, key: PRNGKeyArray) -> tuple[Optimum, int]:
         """Return where the starts that were kept end, and the evaluations of all, as computed."""
         lanes = scattered(start, self.starts, self.spread, key=key)
-        held, spent = jnp.zeros_like(lanes), 0
+        spent, scouting = 0, _SCOUTS * self.keep
+        if self.starts > scouting:
+            # Without derivatives; the device as it is goes on in any case.
+            cost = np.asarray(costs(problem, lanes)[1:])
+            order = np.argsort(np.where(np.isfinite(cost), cost, np.inf))
+            lanes = jnp.concatenate([lanes[:1], lanes[1:][jnp.asarray(order[: scouting - 1])]])
+            spent += self.starts
+        held = jnp.zeros_like(lanes)
         if self.starts > self.keep:
             scouts = solve_lanes(problem, lanes, held, self.tolerance, self.scout)
-            spent = computed(scouts)
+            spent += computed(scouts)
             lanes, held = lowest(scouts, self.keep), held[: self.keep]
         ends = self.solve(problem, lanes, held)
         return ends, spent + computed(ends)
@@ -246,6 +257,12 @@ def scattered(start: Values, count: int, spread: float, *, key: PRNGKeyArray) ->
         return start[None]
     draws = spread * jax.random.normal(key, (count, start.size), start.dtype)
     return start[None] + draws.at[0].set(0.0)
+
+
+@eqx.filter_jit
+def costs(problem: Problem, lanes: Lanes) -> Float[Array, " lanes"]:
+    """Return the sum of squares at many points."""
+    return jax.vmap(lambda z: jnp.sum(problem.residuals(z)[0] ** 2))(lanes)
 
 
 @eqx.filter_jit
