@@ -1,4 +1,8 @@
-"""Levenberg-Marquardt by optimistix, many starts at once."""
+"""Levenberg-Marquardt, many starts at once.
+
+A loop of our own: residuals and derivatives come from one evaluation, which appears once in the
+compiled program. Tracing and compiling it is most of what a first fit costs.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,26 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
-import optimistix as optx
 from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative, check_positive, check_whole
 from .._types import Array, Float, Scalar
 from .bijections import Values
-from .residuals import Problem, fused
+from .residuals import Linearised, Problem, linearise
 
 Lanes = Float[Array, "lanes free"]
+
+_DAMPING = 0.03
+"""Of the first step, relative to the influence of each parameter."""
+_LEAST = 1e-4
+"""Share of the expected gain that a step must bring."""
+_REACH = 4.0
+"""Longest step of a parameter, in unbounded numbers (e-folds)."""
+_SCOUTS = 3
+"""Starts that take steps for each that is kept."""
+_REFUSED = 10
+"""Steps refused in a row after which nothing more is to be had."""
 
 
 class Optimum(eqx.Module):
@@ -50,71 +63,42 @@ def remaining(residuals: Array, jacobian: Array) -> Scalar:
     data agree better than assumed, sigma is at least a tenth of what was assumed: otherwise data
     without noise would be fitted for ever.
     """
-    # By singular values: parameters that are held, or without influence, have none.
     u, s, _ = jnp.linalg.svd(jacobian, full_matrices=False)
-    share = jnp.where(s > 1e-7 * jnp.max(s), u.T @ residuals, 0.0)
-    degrees = max(residuals.size - jacobian.shape[1], 1)
+    return _away(residuals, s, u.T @ residuals)
+
+
+def _away(residuals: Array, s: Array, share: Array) -> Scalar:
+    # By singular values: parameters that are held, or without influence, have none.
+    share = jnp.where(s > 1e-7 * jnp.max(s), share, 0.0)
+    degrees = max(residuals.size - s.size, 1)
     sigma = jnp.sqrt(jnp.sum(residuals**2) / degrees)
     return jnp.sqrt(jnp.sum(share**2)) / jnp.maximum(sigma, 0.1)
 
 
-class _Region(optx.AbstractSearch):
-    """How strongly a step is damped: less after one that did what was expected of it.
+class _Descent(eqx.Module):
+    """How far one start has come."""
 
-    At first as strongly as keeps steps within some e-folds of every parameter: a step of size 1
-    then costs a tenth of all of the residuals.
-    """
-
-    def init(self, y, f_info_struct):
-        return jnp.ones(())
-
-    def step(self, first_step, y, y_eval, f_info, f_eval_info, state):
-        before, after = f_info.as_min(), f_eval_info.as_min()
-        moved = f_info.jac.mv(y_eval - y) + f_info.residual
-        expected = before - 0.5 * jnp.sum(moved**2)
-        gained = before - after
-        accept = first_step | (gained > 1e-4 * expected)
-        factor = jnp.where(
-            gained > 0.75 * expected, 10.0, jnp.where(gained < 0.25 * expected, 0.3, 1.0)
-        )
-        factor = jnp.where(accept, factor, 0.1)
-        size = jnp.where(first_step, 10 / jnp.maximum(2 * after, 1e-12), state * factor)
-        size = jnp.clip(size, 1e-30, 1e12)
-        return size, accept, optx.RESULTS.successful, size
-
-
-class _Damped(optx.AbstractGaussNewton):
-    """Levenberg-Marquardt that ends where statistics say that it may."""
-
-    tolerance: float
-    rtol: float
-    atol: float
-    norm: Any
-    descent: Any
-    search: Any
-    verbose: Any
-
-    def __init__(self, tolerance: float):
-        self.tolerance = tolerance
-        self.rtol = self.atol = 1e-12
-        self.norm = optx.max_norm
-        self.descent = optx.DampedNewtonDescent(linear_solver=lx.QR())
-        self.search = _Region()
-        self.verbose = lambda **_: None
-
-    def terminate(self, fn, y, args, options, state, tags):
-        done, result = super().terminate(fn, y, args, options, state, tags)
-        away = remaining(state.f_info.residual, _matrix(state.f_info.jac, y.size))
-        stuck = state.num_steps_since_acceptance > 10
-        return done | (~state.first_step & ((away < self.tolerance) | stuck)), result
-
-
-def _matrix(operator: Any, size: int) -> Array:
-    return jax.vmap(operator.mv, out_axes=1)(jnp.eye(size))
+    z: Values
+    """The lowest point so far."""
+    at: Linearised
+    scale: Values
+    """Largest influence of each parameter so far: what a step of it is measured by."""
+    damping: Scalar
+    trial: Values
+    """Where to look next."""
+    expected: Scalar
+    """Sum of squares there, if the model were linear."""
+    evaluations: Array
+    refused: Array
+    """Trials since one was accepted."""
+    away: Scalar
 
 
 def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_steps: int) -> Optimum:
     """Minimise the sum of squares from one start.
+
+    Steps are ``-(J^T J + damping D^2)^-1 J^T r`` (Levenberg, Marquardt), D the largest influence
+    that each parameter has had (More): it does not matter in what unit a parameter is.
 
     Args:
         problem: The fit.
@@ -123,35 +107,74 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
         tolerance: Share of a standard error that is near enough.
         max_steps: Most evaluations.
     """
-    solver = _Damped(tolerance)
-    solution = optx.least_squares(
-        lambda z, args: fused(z, problem=args[0], held=args[1]),
-        solver,
-        z,
-        (problem, held),
-        has_aux=True,
-        max_steps=max_steps,
-        throw=False,
-    )
-    info = solution.state.f_info
-    jacobian = _matrix(info.jac, z.size)
-    # Of the point itself: `solution.aux` is that of the step before.
-    failed, predicted = solution.state.aux
+
+    def evaluate(run: _Descent) -> _Descent:
+        new = linearise(problem, run.trial, held)
+        before, after = (jnp.sum(x.residuals**2) for x in (run.at, new))
+        first = run.evaluations == 0
+        share = (before - after) / jnp.maximum(before - run.expected, 1e-300)
+        accept = first | (share > _LEAST)
+        factor = jnp.where(share > 0.75, 1 / 30, jnp.where(share > 0.25, 1 / 5, 2.0))
+        factor = jnp.where(accept, factor, 10.0)
+        damping = jnp.where(first, _DAMPING, run.damping * factor)
+        damping = jnp.clip(damping, 1e-15, 1e15)
+        z, at = _choose(accept, (run.trial, new), (run.z, run.at))
+        scale = jnp.maximum(run.scale, jnp.linalg.norm(at.jacobian, axis=0))
+        step, away = _step(at.residuals, at.jacobian, scale, damping)
+        return _Descent(
+            z=z,
+            at=at,
+            scale=scale,
+            damping=damping,
+            trial=z + step,
+            expected=jnp.sum((at.residuals + at.jacobian @ step) ** 2),
+            evaluations=run.evaluations + 1,
+            refused=jnp.where(accept, 0, run.refused + 1),
+            away=away,
+        )
+
+    def goes_on(run: _Descent) -> Array:
+        still = (run.away >= tolerance) & (run.refused <= _REFUSED)
+        return (run.evaluations == 0) | (still & (run.evaluations < max_steps))
+
+    shapes = eqx.filter_eval_shape(linearise, problem, z, held)
+    at = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    zero, count = jnp.zeros((), z.dtype), jnp.zeros((), int)
+    begin = _Descent(z, at, jnp.zeros_like(z), zero, z, zero, count, count, zero)
+    end = jax.lax.while_loop(goes_on, evaluate, begin)
     return Optimum(
-        z=solution.value,
-        residuals=info.residual,
-        jacobian=jacobian,
-        failed=failed,
-        predicted=predicted,
-        evaluations=solution.state.num_steps,
-        remaining=remaining(info.residual, jacobian),
+        z=end.z,
+        residuals=end.at.residuals,
+        jacobian=end.at.jacobian,
+        failed=end.at.failed,
+        predicted=end.at.predicted,
+        evaluations=end.evaluations,
+        remaining=end.away,
     )
+
+
+def _choose(accept: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, old)
+
+
+def _step(
+    residuals: Array, jacobian: Array, scale: Values, damping: Scalar
+) -> tuple[Values, Scalar]:
+    """Return the damped step, and how far away the minimum is (`remaining`)."""
+    scale = jnp.maximum(scale, 1e-6 * jnp.max(scale) + 1e-300)
+    u, s, vt = jnp.linalg.svd(jacobian / scale[None], full_matrices=False)
+    share = u.T @ residuals
+    step = -(vt.T @ (s / (s**2 + damping) * share)) / scale
+    # A parameter is not moved by more than a few e-folds on the word of a linear model.
+    step = step / jnp.maximum(jnp.max(jnp.abs(step)) / _REACH, 1.0)
+    return step, _away(residuals, s, share)
 
 
 class LevenbergMarquardt(eqx.Module):
     """Least squares by damped Gauss-Newton steps, from one start or many at once.
 
-    Of many starts all take a few steps side by side; those that came lowest go on to the end.
+    Of many starts (more than three times those to `keep`) the lowest take a few steps side by side;
+    those that came lowest then go on to the end.
     """
 
     starts: int = eqx.field(static=True)
@@ -179,7 +202,8 @@ class LevenbergMarquardt(eqx.Module):
                 far from their bounds).
             tolerance: Ends where the next step is a smaller share of a standard error than this.
             max_steps: Most steps a start may take.
-            scout: Steps that every start takes, if there are more than `keep`.
+            scout: Steps that the lowest starts take, if there are more than `keep`: three times as
+                many as are kept.
             keep: Starts that go on from there.
 
         Raises:
@@ -195,10 +219,17 @@ class LevenbergMarquardt(eqx.Module):
     def search(self, problem: Problem, start: Values, *, key: PRNGKeyArray) -> tuple[Optimum, int]:
         """Return where the starts that were kept end, and the evaluations of all, as computed."""
         lanes = scattered(start, self.starts, self.spread, key=key)
-        held, spent = jnp.zeros_like(lanes), 0
+        spent, scouting = 0, _SCOUTS * self.keep
+        if self.starts > scouting:
+            # Without derivatives; the device as it is goes on in any case.
+            cost = np.asarray(costs(problem, lanes)[1:])
+            order = np.argsort(np.where(np.isfinite(cost), cost, np.inf))
+            lanes = jnp.concatenate([lanes[:1], lanes[1:][jnp.asarray(order[: scouting - 1])]])
+            spent += self.starts
+        held = jnp.zeros_like(lanes)
         if self.starts > self.keep:
             scouts = solve_lanes(problem, lanes, held, self.tolerance, self.scout)
-            spent = computed(scouts)
+            spent += computed(scouts)
             lanes, held = lowest(scouts, self.keep), held[: self.keep]
         ends = self.solve(problem, lanes, held)
         return ends, spent + computed(ends)
@@ -226,6 +257,12 @@ def scattered(start: Values, count: int, spread: float, *, key: PRNGKeyArray) ->
         return start[None]
     draws = spread * jax.random.normal(key, (count, start.size), start.dtype)
     return start[None] + draws.at[0].set(0.0)
+
+
+@eqx.filter_jit
+def costs(problem: Problem, lanes: Lanes) -> Float[Array, " lanes"]:
+    """Return the sum of squares at many points."""
+    return jax.vmap(lambda z: jnp.sum(problem.residuals(z)[0] ** 2))(lanes)
 
 
 @eqx.filter_jit

@@ -18,7 +18,7 @@ import numpy as np
 
 from .._checks import check_float64
 from .._types import Array, Bool, Float, Int, Scalar
-from ..devices import AbstractCompactDevice
+from ..devices import AbstractCompactDevice, AbstractDevice
 from ..devices._compact import with_velocity
 from ..stimuli import Drive
 from .result import Status
@@ -68,7 +68,7 @@ class _Run(eqx.Module):
 
 
 def march(
-    device: AbstractCompactDevice, drive: Drive, state: Scalar, *, solver: Rosenbrock | None = None
+    device: AbstractDevice, drive: Drive, state: Scalar, *, solver: Rosenbrock | None = None
 ) -> March:
     """Apply a drive to a device of one state number, as `simulate` with `Rosenbrock` does.
 
@@ -203,6 +203,8 @@ def _step(
         slope = rate * width
         looks = jnp.where(jnp.arange(_LOOKS) == index, slope, looks)
         jacobian = (4 * looks[1] - looks[2] - 3 * looks[0]) / (2 * side)
+        # Held at a bound: the motion just inside, towards the bound, is none of the state's.
+        jacobian = jnp.where(looks[0] == 0, 0.0, jacobian)
         drift = (4 * looks[3] - looks[4] - 3 * looks[0]) / (2 * _APART)
         slope = jnp.where(index < _LOOKS, looks[0], slope)
         k = (h * slope + c @ ks + gamma * h**2 * drift) / (1 / _GAMMA - h * jacobian)
