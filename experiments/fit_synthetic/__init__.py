@@ -26,7 +26,7 @@ class Config:
     devices: list[str] = field(default_factory=lambda: list(NAMES))
     sets: dict[str, int] = field(default_factory=lambda: dict(yakopcic=500, tio2=60, jart=60))
     """Data sets of each device."""
-    batch: int = 20
+    batch: int = 30
     """Data sets side by side."""
     range: float = 1.0
     """How far true parameters are from the start, over what a device is drawn with."""
