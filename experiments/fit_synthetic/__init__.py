@@ -24,9 +24,9 @@ class Config:
     """Which devices, how many data sets, how much is measured of each."""
 
     devices: list[str] = field(default_factory=lambda: list(NAMES))
-    sets: dict[str, int] = field(default_factory=lambda: dict(yakopcic=500, tio2=100, jart=100))
+    sets: dict[str, int] = field(default_factory=lambda: dict(yakopcic=500, tio2=60, jart=60))
     """Data sets of each device."""
-    batch: int = 50
+    batch: int = 30
     """Data sets side by side."""
     range: float = 1.0
     """How far true parameters are from the start, over what a device is drawn with."""

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from analogjax.fitting import Calibration, LevenbergMarquardt, calibration, fit_many
 from analogjax.plotting import calibration_ranks, coverage_intervals, coverage_levels
@@ -71,9 +72,9 @@ def fits(case, config, data, which):
 def recover(run, name, case, config, data) -> dict[str, np.ndarray]:
     """Fit every data set, a batch at a time, and compare with what made it."""
     sets, free = data["true"].shape
-    state = {key: np.full((sets, free), np.nan) for key in SHOWN}
-    state |= dict(trusted=np.zeros(sets), noise_factors=np.zeros(sets), evaluations=np.zeros(sets))
-    state["done"] = np.zeros(())
+    state: dict[str, np.ndarray] = {key: np.full((sets, free), np.nan) for key in SHOWN}
+    state |= {key: np.zeros(sets) for key in ("trusted", "noise_factors", "evaluations")}
+    state |= {"done": np.zeros(())}
 
     def advance(state):
         done = int(state["done"])
@@ -101,8 +102,6 @@ def restored(case, arrays) -> Calibration:
 
 def store(run, name, found) -> None:
     """Write every fit of a device to the results."""
-    import xarray as xr
-
     both = ("data_set", "parameter")
     units = dict(units="as the parameter")
     arrays = dict(true=found.true, found=found.found, standard_error=found.errors)

@@ -41,7 +41,8 @@ def sentences(film, seed) -> dict[str, np.ndarray]:
     }
     if film is not None:
         pair = ("activation_energy", "side")
-        found["TiO2-x: activation energy beside the side L of the film"] = said(*film, pair)
+        what = "TiO2-x: activation energy beside the side L of the film"
+        found[what] = said(film[0], film[1], pair)
     return dict(what=np.array(list(found)), said=np.array(list(found.values())))
 
 

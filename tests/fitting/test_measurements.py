@@ -136,9 +136,17 @@ def test_losses():
 def test_noise():
     y = jnp.asarray([[1.0, -2.0, jnp.nan]])
     known = jnp.isfinite(y)
+    # Variances of the measured values, and of the predicted ones, 1.5 and -1.5.
+    measured, predicted = np.array([0.05, 0.08]), np.array([0.0625, 0.0625])
+    sigma = np.sqrt(measured) ** (1 / 3) * np.sqrt(predicted) ** (2 / 3)
     np.testing.assert_allclose(
-        Noise(0.1, 0.2).residual(y + 0.5, y, known)[0],
-        [0.5 / np.sqrt(0.05), 0.5 / np.sqrt(0.08), 0.0],
+        Noise(0.1, 0.2).residual(y + 0.5, y, known)[0], [*(0.5 / sigma), 0.0]
+    )
+    # Far off, or of the other sign, sigma stays within a factor of ten of the measured one.
+    far = jnp.asarray([[1e9, 2.0, 1.0]])
+    sigma = np.array([0.1, 0.2]) * 10 ** np.array([2 / 3, -2 / 3])
+    np.testing.assert_allclose(
+        Noise(0.1).residual(far, y, known)[0, :2], np.array([1e9 - 1, 4.0]) / sigma
     )
     np.testing.assert_allclose(
         Noise(log=0.1).residual(2 * y, y, known)[0], [np.log(2) / 0.1] * 2 + [0.0]
