@@ -102,9 +102,10 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
     total, slope = jnp.sum(h2, 0), jnp.sum(g2, 0)
     # Scaled: numbers may differ in size by orders.
     scale = 1 / jnp.sqrt(jnp.diagonal(total))
-    factor = jnp.linalg.cholesky(total * scale * scale[:, None])
+    both = jnp.outer(scale, scale)
+    factor = jnp.linalg.cholesky(total * both)
     inverse = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(len(scale)))
-    covariance = inverse * scale * scale[:, None]
+    covariance = inverse * both
     mean = covariance @ slope
     logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(factor))) - 2 * jnp.sum(jnp.log(scale))
     likelihood = 0.5 * (
@@ -115,7 +116,7 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
         - logdet
     ) - statistics.values * jnp.log(sigma)
     device = jax.vmap(lambda s, h, g: s @ (g - h @ mean))(spread2, h1, g1)
-    shift = mean + device[levels.device]
+    shift = mean[None] + device[levels.device]
     cycle = jax.vmap(lambda s, h, g, x: s @ (g - h @ x))(spread1, hessian, gradient, shift)
     return Posterior(likelihood, mean, covariance, device, cycle)
 

@@ -242,7 +242,7 @@ class _Runs(eqx.Module):
         ):
             failed = failed + jnp.sum(~jnp.isfinite(j))
             j = jnp.where(jnp.isfinite(j), j, 0.0)
-            at = (z - origin)[unit]
+            at = (z - origin[None])[unit]
             # Residuals as they would be at the origin, were they linear.
             y = r - jnp.einsum("rpf,rf->rp", j, at)
             into = dict(segment_ids=unit, num_segments=self.units)
@@ -319,7 +319,7 @@ def _alternate(runs, levels, pooled, units, varying, known_noise, rounds) -> Pop
         logs = best.x
         posterior = _posterior(jnp.asarray(logs), *rest)
         mean = origin + posterior.mean
-        goal = mean + posterior.device[levels.device] + posterior.cycle
+        goal = mean[None] + posterior.device[levels.device] + posterior.cycle
         error = np.sqrt(np.diag(np.asarray(posterior.covariance)))
         away = np.asarray(jnp.max(jnp.abs(goal - z), axis=0))
         moved = float(np.max(np.abs(np.asarray(goal - z).mean(0)) / error))

@@ -67,6 +67,10 @@ class RandomWalk(Noise):
         growth = jnp.ones_like(off) if self.growth is None else self.growth
         return filtered(off, known, growth, self.step, self.absolute)
 
+    def scale(self, observed: Points) -> Points:
+        """Return the standard deviation of measured values, seen from the start of their row."""
+        return self.spread(*observed.shape)
+
     def spread(self, rows: int, points: int) -> Points:
         """Return the standard deviation of values predicted from the start of a row alone."""
         growth = jnp.ones((rows, points)) if self.growth is None else self.growth
