@@ -96,8 +96,7 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
     h1, g1, gain1, spread1 = jax.vmap(lambda h, g: _without(h, g, levels.pick @ within))(
         hessian, gradient
     )
-    groups = dict(segment_ids=levels.device, num_segments=levels.devices)
-    h1, g1 = (jax.ops.segment_sum(x, **groups) for x in (h1, g1))
+    h1, g1 = (sums(x, levels.device, levels.devices) for x in (h1, g1))
     h2, g2, gain2, spread2 = jax.vmap(lambda h, g: _without(h, g, levels.pick @ between))(h1, g1)
     total, slope = jnp.sum(h2, 0), jnp.sum(g2, 0)
     # Scaled: numbers may differ in size by orders.
@@ -119,6 +118,11 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
     shift = mean[None] + device[levels.device]
     cycle = jax.vmap(lambda s, h, g, x: s @ (g - h @ x))(spread1, hessian, gradient, shift)
     return Posterior(likelihood, mean, covariance, device, cycle)
+
+
+def sums(values: Array, place: Array, count: int) -> Array:
+    """Return the sums of what belongs to the same place."""
+    return jax.ops.segment_sum(values, place, num_segments=count)
 
 
 def _without(hessian: Array, gradient: Array, spread: Array):

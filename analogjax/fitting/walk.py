@@ -33,7 +33,7 @@ class RandomWalk(Noise):
     step: Scalar
     growth: Points | None
 
-    def __init__(self, step: ArrayLike, read: ArrayLike, *, like: ArrayLike | None = None):
+    def __init__(self, step: float, read: float, *, like: ArrayLike | None = None):
         """Say how values scatter.
 
         Args:

@@ -31,23 +31,19 @@ def report(run, config, data, best, careful, walks) -> str:
         f"({', '.join(VARYING)}; the others are shared), beside the walk within a ramp.",
     )
     spread = population.spread["cycle"]
-    run.table(
-        "Population of cycles",
-        ["parameter", "mean", "standard error", "cycle to cycle", "90 % interval", "share"],
-        [
-            [
-                name, population.parameters[name], population.standard_errors[name],
-                *(
-                    (spread.standard_deviations[name],
-                     "{:.2g} to {:.2g}".format(*spread.intervals[name]),
-                     f"{100 * spread.standard_deviations[name] / abs(population.parameters[name]):.2g} %")
-                    if name in VARYING else ("shared", "", "")
-                ),
-            ]
-            for name in population.free
-        ],
-        caption=population.message,
-    )  # fmt: skip
+    rows = []
+    for name in population.free:
+        row = [name, population.parameters[name], population.standard_errors[name]]
+        if name in VARYING:
+            size = spread.standard_deviations[name]
+            low, high = spread.intervals[name]
+            share = f"{100 * size / abs(population.parameters[name]):.2g} %"
+            row += [size, f"{low:.2g} to {high:.2g}", share]
+        else:
+            row += ["shared", "", ""]
+        rows.append(row)
+    head = ["parameter", "mean", "standard error", "cycle to cycle", "90 % interval", "share"]
+    run.table("Population of cycles", head, rows, caption=population.message)
     for i, j in zip(*np.triu_indices(len(VARYING), 1), strict=True):
         run.metric(f"correlation_{VARYING[i]}_{VARYING[j]}", spread.correlation[i, j])
     for name in VARYING:

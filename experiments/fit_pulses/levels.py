@@ -68,11 +68,18 @@ def report(run, config, data, ranking) -> dict[str, dict[str, float]]:
     for e in ranking.entries:
         if e.message:
             run.section("", f"{e.name} is not to be trusted: {e.message}")
-    run.figure("ramps", _figure(config, data, best), "Ramps kept back (points) and their "
-               "prediction by the best model from the first read (lines); below the error.")  # fmt: skip
-    run.figure("steps", _steps(config, data, best), "Mean step of the ramps kept back, and of the "
-               "best model: what a state of one number does not know are the first steps after a "
-               "reversal.")  # fmt: skip
+    run.figure(
+        "ramps",
+        _figure(config, data, best),
+        "Ramps kept back (points) and their prediction by the best model from the first read "
+        "(lines); below the error.",
+    )
+    run.figure(
+        "steps",
+        _steps(config, data, best),
+        "Mean step of the ramps kept back, and of the best model: what a state of one number does "
+        "not know are the first steps after a reversal.",
+    )
     return figures
 
 
@@ -111,8 +118,9 @@ def _steps(config, data, best):
         there = np.isfinite(observed).all(0)
         steps = 1e6 * np.diff(observed[:, there], axis=1)
         pulse = np.arange(2, steps.shape[1] + 2)
-        axis.errorbar(pulse, steps.mean(0), steps.std(0) / np.sqrt(len(steps)), fmt=".", ms=3, lw=0.5,
-                      label="measured, standard error")  # fmt: skip
+        error = steps.std(0) / np.sqrt(len(steps))
+        label = "measured, standard error"
+        axis.errorbar(pulse, steps.mean(0), error, fmt=".", ms=3, lw=0.5, label=label)
         axis.plot(pulse, 1e6 * np.diff(shown[:, there], axis=1).mean(0), label=best.name)
         axis.set_title(name.upper())
         axis.set_xlabel("pulses since the first read")
