@@ -45,6 +45,6 @@ class Curve(AbstractObjective):
         return self
 
 
-def coefficients(b: float = 1.0, a: float = 1.0, a_up: float = 0.1) -> ExpStep:
+def coefficients(b: float = 1.0, a: float = 1.0, a_up: float = 0.0) -> ExpStep:
     """Return the device whose coefficients they are."""
     return ExpStep(b=b, a=a, a_up=a_up)

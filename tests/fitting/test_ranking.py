@@ -27,16 +27,16 @@ def made(curves):
 
 @pytest.fixture(scope="module")
 def line(curves):
-    return curves.coefficients(a_up=0.0), ("b", "a")
+    return curves.coefficients(), ("b", "a")
 
 
 @pytest.fixture(scope="module")
 def ranking(curves, made, line):
     return rank_models(
         {
-            "constant": (curves.coefficients(a=0.0, a_up=0.0), ("b",)),
-            "parabola": (curves.coefficients(), ("b", "a", "a_up")),
-            "deaf": (curves.coefficients(a_up=0.0), ("b", "a", "c2c")),
+            "constant": (curves.coefficients(a=0.0), ("b",)),
+            "parabola": (curves.coefficients(a_up=0.1), ("b", "a", "a_up")),
+            "deaf": (curves.coefficients(), ("b", "a", "c2c")),
             "line": line,
         },
         made(),
