@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from analogjax._checks import check_positive, check_whole
+from analogjax._checks import check_choice, check_positive, check_whole
 from analogjax.fitting import rank_models
 from analogjax.runs import RunFolder
 
@@ -31,6 +31,8 @@ class Config:
     """Conductance at the upper end [S]; above all that was measured."""
     level_noise: float = 7e-6
     """Standard deviation of a level, where levels count alike [S]; only sets a scale."""
+    models: list[str] = dataclasses.field(default_factory=lambda: list(models.WHAT))
+    """Which models are ranked; the noise and the population are those of the best."""
     draws: int = 200
     """Ramps drawn for a predictive band."""
 
@@ -39,6 +41,8 @@ class Config:
         for name in ("amplitude", "width", "g_min", "g_max", "level_noise"):
             check_positive(name, getattr(self, name))
         check_whole("draws", self.draws, 20)
+        for name in self.models:
+            check_choice("models", name, models.WHAT)
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -47,8 +51,9 @@ def run(config: Config, run: RunFolder) -> None:
     seen, kept = ramps.split(len(data["set"]))
     begin = ramps.starts(data)
     run.log("ranking of models")
+    everything = models.candidates(config, begin)
     ranking = rank_models(
-        models.candidates(config, begin),
+        {name: everything[name] for name in config.models},
         ramps.trains(config, data, seen),
         held_out=ramps.trains(config, data, kept),
     )

@@ -61,7 +61,7 @@ def report(run, config, data, ranking) -> dict[str, dict[str, float]]:
             for e in ranking.entries
         ],
         caption="Of ramps kept back. "
-        + "; ".join(f"{name}: {what}" for name, what in WHAT.items())
+        + "; ".join(f"{name}: {what}" for name, what in WHAT.items() if name in config.models)
         + ". Criteria of information are left out here: they count levels as independent, which "
         "along a ramp they are not.",
     )  # fmt: skip
