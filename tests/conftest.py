@@ -66,6 +66,12 @@ def Curve():
     return _module("fitted_curve").Curve
 
 
+@pytest.fixture(scope="session")
+def curves():
+    """Return the module of `Curve`, a measurement that costs nothing to predict."""
+    return _module("curve_objective")
+
+
 def _module(name):
     # By path, because the tests are no package.
     path = Path(__file__).parent / f"{name}.py"

@@ -96,15 +96,15 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
     h1, g1, gain1, spread1 = jax.vmap(lambda h, g: _without(h, g, levels.pick @ within))(
         hessian, gradient
     )
-    groups = dict(segment_ids=levels.device, num_segments=levels.devices)
-    h1, g1 = (jax.ops.segment_sum(x, **groups) for x in (h1, g1))
+    h1, g1 = (sums(x, levels.device, levels.devices) for x in (h1, g1))
     h2, g2, gain2, spread2 = jax.vmap(lambda h, g: _without(h, g, levels.pick @ between))(h1, g1)
     total, slope = jnp.sum(h2, 0), jnp.sum(g2, 0)
     # Scaled: numbers may differ in size by orders.
     scale = 1 / jnp.sqrt(jnp.diagonal(total))
-    factor = jnp.linalg.cholesky(total * scale * scale[:, None])
+    both = jnp.outer(scale, scale)
+    factor = jnp.linalg.cholesky(total * both)
     inverse = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(len(scale)))
-    covariance = inverse * scale * scale[:, None]
+    covariance = inverse * both
     mean = covariance @ slope
     logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(factor))) - 2 * jnp.sum(jnp.log(scale))
     likelihood = 0.5 * (
@@ -115,9 +115,14 @@ def solve(statistics: Statistics, levels: Levels, roots: tuple[Square, Square], 
         - logdet
     ) - statistics.values * jnp.log(sigma)
     device = jax.vmap(lambda s, h, g: s @ (g - h @ mean))(spread2, h1, g1)
-    shift = mean + device[levels.device]
+    shift = mean[None] + device[levels.device]
     cycle = jax.vmap(lambda s, h, g, x: s @ (g - h @ x))(spread1, hessian, gradient, shift)
     return Posterior(likelihood, mean, covariance, device, cycle)
+
+
+def sums(values: Array, place: Array, count: int) -> Array:
+    """Return the sums of what belongs to the same place."""
+    return jax.ops.segment_sum(values, place, num_segments=count)
 
 
 def _without(hessian: Array, gradient: Array, spread: Array):

@@ -17,7 +17,7 @@ from ..devices import AbstractDevice
 from .fit import as_measurements, fit
 from .identifiability import BLIND
 from .measured import as_objectives
-from .mixed import Levels, Statistics, solve
+from .mixed import Levels, Statistics, solve, sums
 from .objectives import AbstractObjective
 from .population_result import PopulationFit, spread_of
 from .residuals import Problem
@@ -78,7 +78,7 @@ def fit_population(
     Source: M. J. Lindstrom and D. M. Bates, Biometrics 46, 673 (1990), doi:10.2307/2532087.
     """
     check_whole("rounds", rounds)
-    named = _labelled(measurements, device, groups)
+    named = _labelled(measurements, device, groups or {})
     objectives = tuple(objective for objective, _ in named)
     names = tuple(free)
     varying = names if varying is None else tuple(varying)
@@ -114,7 +114,7 @@ def _only_loose(pooled: FitResult) -> bool:
 
 
 def _labelled(
-    measurements: Any, device: AbstractDevice, groups: Mapping[str, Mapping[str, Any]] | None
+    measurements: Any, device: AbstractDevice, groups: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[AbstractObjective, dict[str, np.ndarray]]]:
     """Return measurements with the labels of their rows.
 
@@ -131,14 +131,14 @@ def _labelled(
             labels.append({k: np.asarray(known[k].values) for k in UNITS if k in known})
     objectives = as_measurements(several, device)
     names = [objective.name for objective in objectives]
-    for name in groups or {}:
+    for name in groups:
         if name not in names:
             raise ValueError(
                 f"Argument `groups` must name measurements ({', '.join(names)}), but has `{name}`."
             )
     found = []
     for objective, own in zip(objectives, labels, strict=True):
-        own = {k: np.asarray(v) for k, v in (groups or {}).get(objective.name, own).items()}
+        own = {k: np.asarray(v) for k, v in groups.get(objective.name, own).items()}
         for kind, values in own.items():
             if kind not in UNITS or values.shape != (objective.rows,):
                 raise ValueError(
@@ -236,25 +236,22 @@ class _Runs(eqx.Module):
         parts, slopes, (failed, shown) = jax.vmap(push, out_axes=(None, -1, None))(
             jnp.eye(z.shape[1])
         )
-        h, g, s, values = 0.0, 0.0, 0.0, 0
+        h, g, s, own, values = [], [], [], [], []
         for objective, unit, r, j in zip(
             self.problem.objectives, self.unit, parts, slopes, strict=True
         ):
             failed = failed + jnp.sum(~jnp.isfinite(j))
             j = jnp.where(jnp.isfinite(j), j, 0.0)
-            at = (z - origin)[unit]
+            at = (z - origin[None])[unit]
             # Residuals as they would be at the origin, were they linear.
             y = r - jnp.einsum("rpf,rf->rp", j, at)
-            into = dict(segment_ids=unit, num_segments=self.units)
-            h = h + jax.ops.segment_sum(jnp.einsum("rpf,rpg->rfg", j, j), **into)
-            g = g - jax.ops.segment_sum(jnp.einsum("rpf,rp->rf", j, y), **into)
-            s = s + jax.ops.segment_sum(jnp.sum(y**2, axis=1), **into)
-            values = values + jnp.sum(objective.known)
-        own = sum(
-            jax.ops.segment_sum(jnp.sum(r**2, axis=1), unit, num_segments=self.units)
-            for r, unit in zip(parts, self.unit, strict=True)
-        )
-        return Statistics(h, g, s, jnp.asarray(values, z.dtype)), own, failed, shown
+            h.append(sums(jnp.einsum("rpf,rpg->rfg", j, j), unit, self.units))
+            g.append(-sums(jnp.einsum("rpf,rp->rf", j, y), unit, self.units))
+            s.append(sums(jnp.sum(y**2, axis=1), unit, self.units))
+            own.append(jnp.sum(r**2))
+            values.append(jnp.sum(objective.known))
+        h, g, s, own, values = (jnp.sum(jnp.stack(x), axis=0) for x in (h, g, s, own, values))
+        return Statistics(h, g, s, values.astype(z.dtype)), own, failed, shown
 
 
 def _numbers(logs: Array, levels: Levels, scale: Array, known_noise: bool):
@@ -319,7 +316,7 @@ def _alternate(runs, levels, pooled, units, varying, known_noise, rounds) -> Pop
         logs = best.x
         posterior = _posterior(jnp.asarray(logs), *rest)
         mean = origin + posterior.mean
-        goal = mean + posterior.device[levels.device] + posterior.cycle
+        goal = mean[None] + posterior.device[levels.device] + posterior.cycle
         error = np.sqrt(np.diag(np.asarray(posterior.covariance)))
         away = np.asarray(jnp.max(jnp.abs(goal - z), axis=0))
         moved = float(np.max(np.abs(np.asarray(goal - z).mean(0)) / error))
@@ -327,9 +324,7 @@ def _alternate(runs, levels, pooled, units, varying, known_noise, rounds) -> Pop
         for _ in range(8):
             trial = z + share * (goal - z)
             found, squares, failed_there, predicted = runs.linearise(trial, mean)
-            if int(failed_there) <= int(failed) and float(jnp.sum(squares)) <= 2 * float(
-                jnp.sum(own)
-            ):
+            if int(failed_there) <= int(failed) and float(squares) <= 2 * float(own):
                 break
             share *= 0.5
         z, origin = trial, mean

@@ -33,7 +33,7 @@ class RandomWalk(Noise):
     step: Scalar
     growth: Points | None
 
-    def __init__(self, step: ArrayLike, read: ArrayLike, *, like: ArrayLike | None = None):
+    def __init__(self, step: float, read: float, *, like: ArrayLike | None = None):
         """Say how values scatter.
 
         Args:
@@ -66,6 +66,10 @@ class RandomWalk(Noise):
         off = jnp.where(known, predicted - jnp.where(known, observed, 0.0), 0.0)
         growth = jnp.ones_like(off) if self.growth is None else self.growth
         return filtered(off, known, growth, self.step, self.absolute)
+
+    def scale(self, observed: Points) -> Points:
+        """Return the standard deviation of measured values, seen from the start of their row."""
+        return self.spread(*observed.shape)
 
     def spread(self, rows: int, points: int) -> Points:
         """Return the standard deviation of values predicted from the start of a row alone."""
