@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+import xarray as xr
 
 from analogjax.devices import VTEAM, StanfordPKU
 from analogjax.fitting import maximum_likelihood
@@ -228,7 +229,25 @@ def judge(run: Any, polarity: str, fits: dict[str, Fitted], parts: dict) -> dict
         grids = {g: switching_grid(unseen, p, axes) for g, axes in GRIDS.items()}
         judged[name] = {"p": p, "log": float(np.mean(np.log(chance))), **grids}
         _metrics(run, f"{polarity}_{name}", judged[name])
+    _record(run, polarity, unseen, probabilities)
     return judged
+
+
+def _record(run: Any, polarity: str, unseen: Any, probabilities: dict[str, np.ndarray]) -> None:
+    units = {"voltage": "V", "gate_voltage": "V", "width": "s", "resistance_before": "ohm",
+             "resistance_after": "ohm", "switched": "1"}  # fmt: skip
+    variables = {
+        name: ("cell", np.asarray(getattr(unseen, name)), {"units": unit})
+        for name, unit in units.items()
+    }
+    variables["probability"] = (
+        ("model", "cell"), np.stack(list(probabilities.values())), {"units": "1"}
+    )  # fmt: skip
+    coords = {
+        "model": list(probabilities),
+        "cell": ("cell", unseen.device, {"units": "1", "long_name": "number of the cell"}),
+    }
+    run.dataset(f"unseen_{polarity}", xr.Dataset(variables, coords))
 
 
 def _metrics(run: Any, prefix: str, judged: dict[str, Any]) -> None:
