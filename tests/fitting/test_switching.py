@@ -87,7 +87,10 @@ def test_second_readings_cross_the_threshold_alone():
 
 
 def test_a_closed_gate_switches_nothing_and_an_open_one_more():
-    p = np.asarray(probability(TRUE.replace(read_scatter=1e-3), pulses(1)))
+    trials = pulses(1)
+    alike = jnp.full(len(trials), 8e4)
+    trials = eqx.tree_at(lambda t: t.resistance_before, trials, alike)
+    p = np.asarray(probability(TRUE.replace(read_scatter=1e-3), trials))
     by_gate = p.reshape(len(VOLTAGES), len(GATES), len(WIDTHS))
     # More gate voltage never hurts; the first gate lies just above the threshold of 0.4 V.
     assert (np.diff(by_gate, axis=1) >= -1e-9).all()
@@ -164,7 +167,14 @@ def test_switching_times_of_devices():
         iv="exponential", window="none", r_on=4e3, r_off=1.3e6, v_on=-0.7, k_on=-1e-2
     )
     model = DevicePopulation(
-        "set", device, pace="k_on", spread={"k_on": 2.0}, cells=2, **OPEN, read_scatter=1e-6
+        "set",
+        device,
+        pace="k_on",
+        spread={"k_on": 2.0},
+        fitted=("v_on",),
+        cells=2,
+        **OPEN,
+        read_scatter=1e-6,
     )
     trials = pulses(1)
     v, t, r = (np.asarray(x) for x in (trials.voltage, trials.width, trials.resistance_before))
@@ -193,7 +203,9 @@ def test_a_population_of_devices_gives_devices():
     trials = pulses(1).take(np.flatnonzero(np.asarray(pulses(1).voltage) == 1.2)[-1:])
     start = float(np.log(float(trials.resistance_before[0]) / 4e3) / np.log(1.3e6 / 4e3))
     end = float(np.log(THRESHOLD / 4e3) / np.log(1.3e6 / 4e3))
-    speed = np.asarray(eqx.filter_vmap(lambda d: d.velocity(jnp.asarray(-1.2), start))(devices))
+    speed = np.asarray(
+        eqx.filter_vmap(lambda d: d.velocity(jnp.asarray(-1.2), jnp.asarray(start)))(devices)
+    )
     fast = (start - end) / np.maximum(-speed, 1e-300) < float(trials.width[0])
     # 4000 devices: 0.008 by chance; 64 quasi-random draws: a percent.
     assert np.mean(fast) == pytest.approx(float(probability(model, trials)[0]), abs=0.03)
