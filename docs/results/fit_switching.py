@@ -103,8 +103,9 @@ def main(folder: Path) -> None:
 
 TAIL = """## What it does not say
 
-* SET and RESET are fitted with one transistor each. That of the SET fit behind RESET cells is
-  worse (row above): what limits RESET here is not that transistor alone.
+* The RESET fit keeps current factor and barrier lowering of the SET fit's transistor, but needs a
+  threshold of its own, below zero: with the same threshold it is worse (row above). The gate acts
+  less on RESET than a source follower should; why is not known (a driver, a body effect).
 * The data determine voltages (`v_half`, `v_fold`, `v_spread`) at the cell and how long a pulse
   must be, not a prefactor of the switching time at 0 V. Current factor and threshold of the
   transistor, hold voltage and its scatter are determined together, each alone to some tens of per

@@ -39,9 +39,9 @@ class Config:
     """Of the density of resistances [decades]."""
     models: list[str] = field(default_factory=lambda: list(models.LABELS))
     """Which models; "gate_before" must be among them, the others build on it."""
-    draws: int = 16
+    draws: int = 32
     """Of a device's parameters, a power of two."""
-    bins: int = 5
+    bins: int = 6
     """Of the resistance before the pulse, for the fit of devices."""
     bootstrap: int = 10
     """Fits to resampled cells."""
