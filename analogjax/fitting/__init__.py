@@ -21,6 +21,7 @@ from .population import fit_population as fit_population
 from .population_result import PopulationFit as PopulationFit
 from .posterior import Posterior as Posterior
 from .profile import Profile as Profile
+from .programmed_resistance import ProgrammedResistance as ProgrammedResistance
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep
 from .pulsed import single_pulses as single_pulses
@@ -32,6 +33,12 @@ from .report import report_fit as report_fit
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult
+from .switching_check import switching_grid as switching_grid
+from .switching_devices import DevicePopulation as DevicePopulation
+from .switching_population import VoltagePopulation as VoltagePopulation
+from .switching_trials import SwitchingTrials as SwitchingTrials
+from .switching_trials import resistance_threshold as resistance_threshold
+from .switching_trials import switching_trials as switching_trials
 from .timed import Retention as Retention
 from .timed import SwitchingTimes as SwitchingTimes
 from .walk import RandomWalk as RandomWalk

@@ -166,7 +166,7 @@ class Estimate(Generic[Model]):
             again = jnp.asarray(rng.multinomial(total, weights / weights.sum()).astype(float))
             start = jnp.asarray(self.optimum.z)
             held = np.zeros(len(self.free))
-            end = climb(self.model, self.free_parameters, self.data, again, start, held, 50)
+            end = climb(self.model, self.free_parameters, self.data, again, start, held, 10)
             fitted.append(np.asarray(self.free_parameters.forward(jnp.asarray(end.z))))
         return np.stack(fitted)
 

@@ -171,8 +171,11 @@ def _estimate(
     unbounded = invert(end.information)
     each = np.asarray(scores(model, parameters, data, z))
     weighted = np.asarray(weights)[:, None] * each
-    robust = unbounded @ (weighted.T @ weighted) @ unbounded
-    covariance = unbounded * np.outer(slopes, slopes)
+    known = bool(np.isfinite(unbounded).all())
+    robust = unbounded
+    if known:
+        robust = unbounded @ (weighted.T @ weighted) @ unbounded * np.outer(slopes, slopes)
+    covariance = unbounded * np.outer(slopes, slopes) if known else unbounded
     # By ln p where p has one sign, so that combinations are products of powers.
     scale = []
     for name, value, slope in zip(names, values, slopes, strict=True):
@@ -186,7 +189,7 @@ def _estimate(
         model=fitted,
         parameters=dict(zip(names, map(float, values), strict=True)),
         standard_errors=dict(zip(names, _errors(covariance), strict=True)),
-        robust_errors=dict(zip(names, _errors(robust * np.outer(slopes, slopes)), strict=True)),
+        robust_errors=dict(zip(names, _errors(robust), strict=True)),
         covariance=covariance,
         log_likelihood=end.value,
         observations=int(np.sum(np.asarray(weights))),

@@ -9,4 +9,5 @@ from . import grid as grid
 from . import heat as heat
 from . import laws as laws
 from . import rectifying as rectifying
+from . import transistor as transistor
 from . import transport as transport

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -96,7 +98,7 @@ class SeriesTransistor(eqx.Module):
                 transistor is a follower and takes at least ``V - V_P``); otherwise on the drain.
         """
 
-        def excess(transistor: SeriesTransistor, ends: tuple, share: Voltages) -> Voltages:
+        def excess(transistor: SeriesTransistor, ends: Any, share: Voltages) -> Voltages:
             v, gate, resistance = ends
             cell = v * share
             if follower:
@@ -106,7 +108,7 @@ class SeriesTransistor(eqx.Module):
         given = (v, gate, resistance)
         fixed = jax.lax.stop_gradient((self, given))
 
-        def halve(_: int, ends: tuple[Voltages, Voltages]) -> tuple[Voltages, Voltages]:
+        def halve(_: Any, ends: tuple[Voltages, Voltages]) -> tuple[Voltages, Voltages]:
             low, high = ends
             middle = 0.5 * (low + high)
             above = excess(*fixed, middle) > 0

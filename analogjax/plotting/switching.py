@@ -132,7 +132,7 @@ def quantile_curves(
     """Return quantiles against a drive, and ranks of measured values in their distributions.
 
     Args:
-        panels: Title, label of the axis, x, and measured and predicted quantiles [ohm], (x, shares).
+        panels: Title, label of the axis, x, and quantiles [ohm] (x, shares): measured, predicted.
         ranks: Share of its distribution below each measured value, by label; uniform if right.
         shares: Of the quantiles.
     """

@@ -43,9 +43,9 @@ class Config:
     """Of a device's parameters, a power of two."""
     bins: int = 6
     """Of the resistance before the pulse, for the fit of devices."""
-    bootstrap: int = 20
+    bootstrap: int = 10
     """Fits to resampled cells."""
-    profile: int = 7
+    profile: int = 5
     """Points of a profile likelihood; 0 for none."""
     max_steps: int = 80
 

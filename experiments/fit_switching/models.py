@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+import xarray as xr
 
 from analogjax.devices import VTEAM, StanfordPKU
 from analogjax.fitting import maximum_likelihood
@@ -22,8 +23,8 @@ from analogjax.fitting.switching_population import VoltagePopulation
 LABELS = {
     "voltage": "switching voltage alone",
     "shared": "transistor of the SET fit",
-    "gate": "with transistor",
-    "gate_before": "with transistor and resistance before",
+    "gate": "with a transistor",
+    "gate_before": "with a transistor and the resistance before",
     "rise": "and a rise of the voltage",
     "vteam": "VTEAM devices",
     "stanford": "Stanford devices",
@@ -40,7 +41,7 @@ GRIDS = {
 
 LAW = ("v_half", "v_fold", "v_spread")
 SET_GATE = ("gate_factor", "gate_threshold", "gate_lowering", "hold_voltage", "hold_scatter")
-RESET_GATE = ("gate_factor", "gate_threshold")
+RESET_GATE = ("gate_threshold",)
 OPEN = dict(gate_factor=1e3, hold_voltage=1e-3, series_resistance=1.0)
 
 
@@ -74,6 +75,7 @@ def candidates(config: Any, polarity: str, trials: Any, fits: dict, shared: Any)
     """Return what can be made by now: {name: (function that makes the start, free names)}."""
     read = dict(read_scatter=read_scatter(trials))
     closed: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     top = float(np.max(np.asarray(trials.voltage)))
     start = dict(v_half=1.15, v_spread=0.1, v_fold=0.02)
     gate = SET_GATE
@@ -84,11 +86,7 @@ def candidates(config: Any, polarity: str, trials: Any, fits: dict, shared: Any)
             make = VoltagePopulation(polarity, **(start | {"v_half": 0.7 * top}), **read, **own)
             closed["shared"] = (make, (*LAW, "v_before"))
     closed["voltage"] = (VoltagePopulation(polarity, **start, **read, **OPEN), LAW)
-    first = (
-        dict(gate_factor=1e-3, gate_threshold=-1.0, gate_lowering=0.0)
-        if polarity == "reset"
-        else {}
-    )
+    first = {**own, "gate_threshold": -1.0} if polarity == "reset" else {}
     closed["gate"] = (VoltagePopulation(polarity, **start, **read, **first), (*LAW, *gate))
     if "gate" in fits:
         closed["gate_before"] = (fits["gate"].model, (*LAW, "v_before", *gate))
@@ -131,16 +129,16 @@ def devices(config: Any, polarity: str, model: Any) -> dict[str, Any]:
         # A barrier of 1.5 eV and no threshold of the field: with the published ones no cell would
         # switch below 1.4 V (assumed).
         stanford = StanfordPKU(
-            gap_max=2.6e-9, gap_init=1e-9, field_min=1e5, gamma_0=28.0, beta=2.1, speed=0.03,
+            gap_max=2.6e-9, gap_init=1e-9, field_min=1e5, gamma_0=76.0, beta=6.2, speed=10.0,
             activation_energy=1.5, variation=0.0,
         )  # fmt: skip
-        spread = {"speed": 1.5, "gamma_0": 0.05}
+        spread = {"speed": 3.6, "gamma_0": 0.036}
         made["stanford"] = (
             DevicePopulation(
                 polarity, stanford, pace="speed", spread=spread, fitted=("beta",), cells=4,
                 **options,
             ),
-            ("speed", "speed_spread", "gamma_0", "gamma_0_spread", "beta"),
+            ("speed_spread", "gamma_0", "gamma_0_spread", "beta"),
         )  # fmt: skip
     return made
 
@@ -228,7 +226,25 @@ def judge(run: Any, polarity: str, fits: dict[str, Fitted], parts: dict) -> dict
         grids = {g: switching_grid(unseen, p, axes) for g, axes in GRIDS.items()}
         judged[name] = {"p": p, "log": float(np.mean(np.log(chance))), **grids}
         _metrics(run, f"{polarity}_{name}", judged[name])
+    _record(run, polarity, unseen, probabilities)
     return judged
+
+
+def _record(run: Any, polarity: str, unseen: Any, probabilities: dict[str, np.ndarray]) -> None:
+    units = {"voltage": "V", "gate_voltage": "V", "width": "s", "resistance_before": "ohm",
+             "resistance_after": "ohm", "switched": "1"}  # fmt: skip
+    variables = {
+        name: ("cell", np.asarray(getattr(unseen, name)), {"units": unit})
+        for name, unit in units.items()
+    }
+    variables["probability"] = (
+        ("model", "cell"), np.stack(list(probabilities.values())), {"units": "1"}
+    )  # fmt: skip
+    coords = {
+        "model": list(probabilities),
+        "cell": ("cell", unseen.device, {"units": "1", "long_name": "number of the cell"}),
+    }
+    run.dataset(f"unseen_{polarity}", xr.Dataset(variables, coords))
 
 
 def _metrics(run: Any, prefix: str, judged: dict[str, Any]) -> None:
