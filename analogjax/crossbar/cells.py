@@ -17,7 +17,6 @@ from jax import lax
 
 from .._checks import check_not_negative, check_positive
 from .._types import Scalar, ScalarLike
-from ..devices import AbstractDevice
 
 
 class AbstractCell(eqx.Module):
@@ -111,10 +110,10 @@ class DeviceCells(AbstractCell):
     """Cells that are devices: their write (or read) current at a state.
 
     Attributes:
-        device: The device. `params` of a cell is its state.
+        device: The device, a module with ``current(v, state)``. `params` of a cell is its state.
     """
 
-    device: AbstractDevice
+    device: Any
 
     def current(self, v: ScalarLike, params: Any) -> Scalar:
         """Return the current [A] of a device in the state `params`."""

@@ -30,7 +30,6 @@ def selector(v, g, i_s=1e-7, v_t=0.04):
 
 
 LAWS = {
-    "ohmic": (Ohmic(), lambda v, g: g * v),
     "sinh": (Sinh(0.15), lambda v, g: g * 0.15 * np.sinh(v / 0.15)),
     "cubic": (Cubic(2.0), lambda v, g: g * v * (1 + 2.0 * v**2)),
     "selector": (Selector(1e-7, 0.04), np.vectorize(selector)),
@@ -77,7 +76,7 @@ def cell_voltages_by_minpack(law):
     return law(found.x, G.ravel()).reshape(rows, cols)
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", ["sinh", "cubic", "selector"])
 def test_another_solver(name):
     cell, law = LAWS[name]
     solution = solve(G, V, cell=cell, **WIRES)
@@ -98,29 +97,22 @@ def test_ohmic_law_is_no_law():
     np.testing.assert_allclose(s.currents.output, linear.currents.output, rtol=1e-11)
 
 
-def test_deviation_of_a_single_sinh_cell():
-    # D3: sinh(x) / x - 1.
+def test_deviation_and_third_harmonic_of_a_sinh_cell():
+    # D3: sinh(x) / x - 1. D4: I_3(a) / I_1(a) of modified Bessel functions, 0.0102566 at a = 0.5.
     x = np.array([0.25, 0.5, 1.0])
-    cell = Sinh(0.4)
-    output = solve(np.full((1, 1), 1e-5), 0.4 * x[:, None], cell=cell, **IDEAL).currents.output
-    deviation = 100 * (output[:, 0] / (1e-5 * 0.4 * x) - 1)
+    swing = 0.5 * np.sin(2 * np.pi * np.arange(32) / 32)
+    v = 0.4 * np.r_[x, swing][:, None]
+    output = solve(np.full((1, 1), 1e-5), v, cell=Sinh(0.4), **IDEAL).currents.output[:, 0]
+    deviation = 100 * (output[:3] / (1e-5 * 0.4 * x) - 1)
     np.testing.assert_allclose(deviation, [1.04493, 4.21906, 17.52012], atol=5.1e-6)
-
-
-def test_third_harmonic_of_a_sinh_cell():
-    # D4: I_3(a) / I_1(a) of modified Bessel functions; a = 0.5 gives 0.0102566.
-    t = 2 * np.pi * np.arange(64) / 64
-    v = 0.5 * 0.3 * np.sin(t)[:, None]
-    output = solve(np.full((1, 1), 1e-5), v, cell=Sinh(0.3), **IDEAL).currents.output[:, 0]
-    spectrum = np.abs(np.fft.rfft(output))
+    spectrum = np.abs(np.fft.rfft(output[3:]))
     np.testing.assert_allclose(spectrum[3] / spectrum[1], iv(3, 0.5) / iv(1, 0.5), rtol=1e-10)
     np.testing.assert_allclose(spectrum[3] / spectrum[1], 0.0102566, atol=5.1e-8)
 
 
 def test_superposition_holds_for_ohmic_cells_alone():
-    g, halves = jnp.asarray(G), np.stack([V, 0.5 * V])
     for cell, linear in ((None, True), (Cubic(2.0), False)):
-        whole, half = solve(g, halves, cell=cell, **WIRES).currents.output
+        whole, half = (solve(G, s * V, cell=cell, **WIRES).currents.output for s in (1, 0.5))
         assert np.allclose(whole, 2 * half, rtol=1e-10) is linear
 
 
@@ -130,10 +122,9 @@ def test_ideal_wires_are_the_law():
     np.testing.assert_allclose(s.currents.device, law(V[:, None], G), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["sinh", "selector"])
-def test_derivatives(name):
+def test_derivatives():
     values = {k: jnp.asarray(x) for k, x in {"g": G, "v": V, **WIRES}.items()}
-    cell = LAWS[name][0]
+    cell = LAWS["selector"][0]
     values["cell"] = jax.tree.map(jnp.asarray, cell)
 
     def f(step):

@@ -64,41 +64,38 @@ def newton(
 
     def unfinished(carry):
         *_, missing, scale, steps = carry
-        # True for nan as well, which the limit ends.
+        # True for nan as well, which the limit ends. The first step has no start to compare with.
         return ~(missing <= rtol * scale) & (steps < max_steps)
 
     def step(carry):
         d, c, i, slope, *_, steps = carry
         d_next, c_next = tangent_solve(d, i, slope)
-
-        def trial(t):
-            d_t, c_t = d + t * (d_next - d), c + t * (c_next - c)
-            i_t, slope_t = law(d_t)
-            return d_t, c_t, i_t, slope_t
-
-        norm = jnp.sqrt(jnp.sum((i - c) ** 2))
+        # At the start Kirchhoff's laws do not hold in the wires: the first step is taken in full.
+        norm = jnp.where(steps == 0, jnp.inf, jnp.sqrt(jnp.sum((i - c) ** 2)))
 
         def too_long(search):
             t, (_, c_t, i_t, slope_t), halvings = search
             norm_t = jnp.sqrt(jnp.sum((i_t - c_t) ** 2))
             fell = (norm_t <= (1 - 1e-4 * t) * norm) & jnp.all(jnp.isfinite(slope_t))
             small = norm_t <= 0.1 * rtol * jnp.max(jnp.abs(i_t))
-            return ~(fell | small) & (halvings < HALVINGS)
+            enough = fell | small | (steps == 0) | (halvings >= HALVINGS)
+            return (halvings < 0) | ~enough
 
         def halve(search):
             t, _, halvings = search
-            return t / 2, trial(t / 2), halvings + 1
+            t = t / 2
+            d_t = d + t * (d_next - d)
+            return t, (d_t, c + t * (c_next - c), *law(d_t)), halvings + 1
 
-        one = jnp.ones((), d.dtype)
-        _, (d, c, i, slope), _ = lax.while_loop(too_long, halve, (one, trial(one), 0))
-        return d, c, i, slope, *_distance(i, c), steps + 1
+        # The first halving is to one.
+        start = jnp.full((), 2.0, d.dtype), (d, c, i, slope), -1
+        _, (d, c, i, slope), _ = lax.while_loop(too_long, halve, start)
+        return d, c, i, slope, jnp.max(jnp.abs(i - c)), jnp.max(jnp.abs(i)), steps + 1
 
-    d = jnp.zeros_like(source.b[:, 0])
-    i, slope = law(d)
-    d, c = tangent_solve(d, i, slope)
-    i, slope = law(d)
+    still = jnp.zeros_like(source.b[:, 0])
+    far = jnp.full((), jnp.inf, still.dtype)
     *_, missing, scale, steps = carry = lax.while_loop(
-        unfinished, step, (d, c, i, slope, *_distance(i, c), jnp.zeros((), jnp.int32))
+        unfinished, step, (still, still, *law(still), far, jnp.zeros_like(far), 0)
     )
     d, _, _, slope, *_ = lax.stop_gradient(carry)
 
@@ -108,7 +105,7 @@ def newton(
     )
     device = fixed + slope * _cell_voltages(x)
     ok = (missing <= rtol * scale) & jnp.all(jnp.isfinite(device)) & status.ok
-    return x, device[:, None], ok, steps[None]
+    return x, device[:, None], ok, jnp.asarray(steps, jnp.int32)[None]
 
 
 def _currents(cell: Any, params: Any, d: Cells) -> Cells:
@@ -123,7 +120,3 @@ def _with_cells(source: Field, fixed: Cells) -> Field:
 
 def _cell_voltages(x: Field) -> Cells:
     return (flip(x.u) - x.b)[:, 0]
-
-
-def _distance(i: Cells, c: Cells) -> tuple[jax.Array, jax.Array]:
-    return jnp.max(jnp.abs(i - c)), jnp.max(jnp.abs(i))
