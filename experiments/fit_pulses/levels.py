@@ -34,6 +34,9 @@ def report(run, config, data, ranking) -> dict[str, dict[str, float]]:
             | {f"raw_spread_{name}_uS": 1e6 * own["raw_spread"]}
             | {f"rms_mean_ramp_{name}_uS": 1e6 * own["floor"]}
         )
+    for e in ranking.entries:
+        label = e.name.replace(",", "").replace(" ", "_")
+        run.metrics({f"rms_{label}_{n}_uS": 1e6 * v for n, v in e.errors.items()})
     run.section(
         "Which model predicts ramps it has not seen",
         "Ramps 2, 4, ..., 30 of each polarity are fitted; ramps 1, 3, ..., 29 are predicted from "
