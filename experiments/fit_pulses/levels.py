@@ -98,6 +98,7 @@ def _figure(config, data, best):
     figure, axes = plotting.figure(2, 2, width=4.6, height=2.7, sharex="col")
     for column, (name, (train, shown)) in enumerate(predicted(config, data, best, kept).items()):
         observed = np.asarray(train.observed)
+        shown = np.where(np.asarray(train.known), shown, np.nan)
         pulse = np.arange(1, observed.shape[1] + 1)
         for k in range(len(observed)):
             color = plotting.COLORS[0]
