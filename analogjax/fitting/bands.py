@@ -135,7 +135,8 @@ def _stored(fit: FitResult, measurement: AbstractObjective) -> tuple[np.ndarray,
 
 
 def _linear(fit: FitResult, measurement: AbstractObjective, level: float) -> Band:
-    if any(measurement is o for o in fit.problem.objectives):
+    fitted = any(measurement is o for o in fit.problem.objectives)
+    if fitted and measurement.noise.entrywise:
         predicted, slopes = _stored(fit, measurement)
     else:
         z = jnp.asarray(fit.optimum.z)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,9 @@ class Noise(eqx.Module):
     Where only the scatter is unknown (`fit` without `known_noise`), the ratio of these numbers
     between the measurements is all that matters: the common factor is estimated.
     """
+
+    entrywise: ClassVar[bool] = True
+    """Whether a residual depends on the value of its own point alone."""
 
     relative: Scalar
     absolute: Scalar

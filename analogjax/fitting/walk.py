@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +31,8 @@ class RandomWalk(Noise):
     how far a value is from what is expected of it after all values before. Residuals are
     independent if the model holds, so that standard errors count what the data really tell.
     """
+
+    entrywise: ClassVar[bool] = False
 
     step: Scalar
     growth: Points | None

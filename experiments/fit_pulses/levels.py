@@ -34,6 +34,9 @@ def report(run, config, data, ranking) -> dict[str, dict[str, float]]:
             | {f"raw_spread_{name}_uS": 1e6 * own["raw_spread"]}
             | {f"rms_mean_ramp_{name}_uS": 1e6 * own["floor"]}
         )
+    for e in ranking.entries:
+        label = e.name.replace(",", "").replace(" ", "_")
+        run.metrics({f"rms_{label}_{n}_uS": 1e6 * v for n, v in e.errors.items()})
     run.section(
         "Which model predicts ramps it has not seen",
         "Ramps 2, 4, ..., 30 of each polarity are fitted; ramps 1, 3, ..., 29 are predicted from "
@@ -95,6 +98,7 @@ def _figure(config, data, best):
     figure, axes = plotting.figure(2, 2, width=4.6, height=2.7, sharex="col")
     for column, (name, (train, shown)) in enumerate(predicted(config, data, best, kept).items()):
         observed = np.asarray(train.observed)
+        shown = np.where(np.asarray(train.known), shown, np.nan)
         pulse = np.arange(1, observed.shape[1] + 1)
         for k in range(len(observed)):
             color = plotting.COLORS[0]

@@ -1,11 +1,12 @@
 """Random walk read with noise: against its covariance matrix, and estimated from draws."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax.fitting import RandomWalk, estimate_walk
+from analogjax.fitting import RandomWalk, estimate_walk, fit
 from analogjax.fitting.walk import carried
 
 STEP, READ, POINTS = 0.7, 0.4, 12
@@ -89,3 +90,21 @@ def test_refuses_what_is_no_walk():
         RandomWalk(1.0, -1.0)
     with pytest.raises(ValueError, match="must differ from `predicted`"):
         estimate_walk(np.ones((2, 5)), np.ones((2, 5)))
+
+
+def test_band_of_a_fit_under_a_walk_is_that_of_predicted_values(curves):
+    """A line through a walk: the band grows with the walk; its device's part is `J C J^T`."""
+    t, rng = np.linspace(0, 1, POINTS), np.random.default_rng(6)
+    off = 0.1 * rng.normal(size=(4, POINTS)).cumsum(axis=1)
+    measured = curves.Curve(t, 2 + 3 * t + off, 1.0)
+    measured = eqx.tree_at(lambda c: c.noise, measured, RandomWalk(0.1, 0.01))
+    found = fit(curves.coefficients(), measured, ("b", "a"), known_noise=True)
+    band = found.band("curve", level=0.9)
+    design = np.stack([np.ones(POINTS), t], axis=1)
+    device = np.sqrt(np.einsum("pi,ij,pj->p", design, found.covariance, design))
+    reach = 1.6448536  # normal quantile of 95 %
+    np.testing.assert_allclose((band.high - band.low)[0] / 2, reach * device, rtol=1e-3)
+    whole = np.hypot(device, np.sqrt(0.01 * np.arange(1, POINTS + 1) + 2e-4))
+    np.testing.assert_allclose(
+        (band.measured_high - band.measured_low)[0] / 2, reach * whole, rtol=1e-3
+    )
