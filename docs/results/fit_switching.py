@@ -95,7 +95,10 @@ def main(folder: Path) -> None:
                   for k in fitted]  # fmt: skip
         lines.append("")
     for name, text in FIGURES.items():
-        shutil.copyfile(folder / "figures" / f"{name}.png", HERE / f"fit_switching_{name}.png")
+        source = folder / "figures" / f"{name}.png"
+        if not source.exists():
+            continue  # a run that was not finished
+        shutil.copyfile(source, HERE / f"fit_switching_{name}.png")
         lines.append(f"![{text}](fit_switching_{name}.png)\n")
     lines.append(TAIL)
     (HERE / "fit_switching.md").write_text("\n".join(lines))
