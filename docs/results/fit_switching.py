@@ -117,7 +117,7 @@ TAIL = """## What it does not say
   the start. VTEAM does not know that cells of lower resistance before the pulse switch at lower
   voltage (beyond their shorter way); Stanford-PKU does, by its gap, with a field enhancement that
   is several times the published one, a barrier of 1.5 eV (assumed) and its published prefactor.
-* RESET is partial and rare (one cell in 170, all above 2 V, 400 ns and 2 V of gate): its
+* RESET is partial and rare (one cell in 170, nearly all above 2 V, 400 ns and 2 V of gate): its
   resistances after the pulse, and the law of the width, rest on few cells.
 * A log-normal resistance after SET misses the skew of what was measured (ranks).
 """
