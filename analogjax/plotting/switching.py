@@ -34,7 +34,7 @@ def probability_maps(
             axis.grid(False)
             for ticks, put in zip(values, (axis.set_yticks, axis.set_xticks), strict=True):
                 step = max(1, len(ticks) // 8)
-                put(range(0, len(ticks), step), [f"{t:.3g}" for t in ticks[::step]])
+                put(range(0, len(ticks), step), [f"{t:.4g}" for t in ticks[::step]])
             if size <= 60:
                 for (i, j), value in np.ndenumerate(maps[name]):
                     bright = abs(value) > 0.6 * limit if deviation else value < 0.6
@@ -74,7 +74,8 @@ def probability_curves(
         axis.set_title(title)
         axis.set_xlabel(label)
         axis.set_ylabel("probability of switching")
-        axis.legend(ncols=2, fontsize=7)
+        long = max(len(name) for name, *_ in curves) > 12
+        axis.legend(ncols=1 if long else 2, fontsize=6.5 if long else 7)
     return fig
 
 

@@ -11,7 +11,6 @@ from analogjax.fitting.switching_check import reliability, switching_grid
 from analogjax.fitting.switching_trials import resistance_density
 from analogjax.plotting.corner import corner
 from analogjax.plotting.fits import ProfilePanel, identifiability_bars, profile_likelihoods
-from analogjax.plotting.style import label_panels
 from analogjax.plotting.switching import (
     populations,
     probability_curves,
@@ -237,7 +236,7 @@ def parameters(run: Any, config: Any, polarity: str, fits: dict) -> None:
             panels.append(ProfilePanel(f"{name} [V]", values, rise, float(arrays["values"][k]),
                                        interval=(low, high)))  # fmt: skip
         figure = profile_likelihoods(panels, limit=2.706)
-        label_panels(np.array(figure.axes))
+        figure.axes[0].set_ylabel("twice the fall of ln L")
         run.figure(f"{polarity}_profiles", figure, caption="Twice the fall of the log-likelihood.")
 
 

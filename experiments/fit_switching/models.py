@@ -25,7 +25,7 @@ LABELS = {
     "shared": "transistor of the SET fit",
     "gate": "with a transistor",
     "gate_before": "with a transistor and the resistance before",
-    "rise": "and a rise of the voltage",
+    "rise": "with all these and a rise of the voltage",
     "vteam": "VTEAM devices",
     "stanford": "Stanford devices",
 }
