@@ -388,7 +388,10 @@ def test_what_does_not_converge_says_so():
     assert np.isnan(effective(g, max_steps=1, throw=False, **wires)).any()
 
 
-@pytest.mark.parametrize("which", ["forward", "gradient", "effective", "sinh"])
+@pytest.mark.parametrize(
+    "which",
+    ["forward", "gradient", "effective", pytest.param("sinh", marks=pytest.mark.slow)],
+)
 def test_lowers_for_every_platform_without_the_host(which):
     def forward(g, v):
         cell = aj.crossbar.Sinh(0.5) if which == "sinh" else None

@@ -122,6 +122,7 @@ def test_ideal_wires_are_the_law():
     np.testing.assert_allclose(s.currents.device, law(V[:, None], G), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives():
     values = {k: jnp.asarray(x) for k, x in {"g": G, "v": V, **WIRES}.items()}
     cell = LAWS["selector"][0]
@@ -161,6 +162,7 @@ def test_strong_nonlinearity_converges():
     assert s.ok
 
 
+@pytest.mark.slow
 def test_cells_of_a_device():
     device = aj.devices.JartVCM()
     n = jnp.asarray([[0.008, 0.5, 3.0], [10.0, 1.0, 0.1]])

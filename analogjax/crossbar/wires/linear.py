@@ -77,16 +77,28 @@ def field(
     def solve(_, rhs: Field) -> tuple[Field, Status]:
         return _solve(still_g, array.word, array.bit, rhs, rtol, max_steps)
 
-    # The transpose rule wants every part of the right-hand side to depend on what is derived by.
-    tie = sum(
-        0 * x[(0,) * x.ndim]
-        for x in jax.tree.leaves((array.g, array.wires, source))
-        if jnp.issubdtype(x.dtype, jnp.inexact)
+    # The transpose rule wants every part of a right-hand side to depend on what is derived by: of
+    # this one, of the gradient's (the solution's cotangent), and of the matrix times the solution.
+    tie = _tie((array.g, array.wires))
+
+    def matrix(x: Field) -> Field:
+        image = equations(array.g, array.wires, x)
+        return jax.tree.map(lambda y, x: y + tie * x, image, x)
+
+    x, status = lax.custom_linear_solve(
+        matrix, _add(source, _tie(source)), solve, symmetric=True, has_aux=True
     )
-    tied = jax.tree.map(lambda x: x + tie, source)
-    return lax.custom_linear_solve(
-        lambda x: equations(array.g, array.wires, x), tied, solve, symmetric=True, has_aux=True
-    )
+    return _add(x, _tie(x)), status
+
+
+def _tie(tree):
+    """Return 0, as a sum of one entry of every array."""
+    floats = (x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact))
+    return sum(0 * x[(0,) * x.ndim] for x in floats)
+
+
+def _add(tree, value):
+    return jax.tree.map(lambda x: x + value, tree)
 
 
 def _solve(g, word: Lines, bit: Lines, rhs: Field, rtol: float, max_steps: int):
