@@ -2,10 +2,13 @@
 
 from .adam import Adam as Adam
 from .bijections import Bijection as Bijection
+from .estimate import Estimate as Estimate
 from .fit import fit as fit
 from .identifiability import Combination as Combination
 from .identifiability import Identifiability as Identifiability
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
+from .likelihood import AbstractStatisticalModel as AbstractStatisticalModel
+from .likelihood import maximum_likelihood as maximum_likelihood
 from .measured import as_objectives as as_objectives
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
