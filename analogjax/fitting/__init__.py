@@ -2,6 +2,9 @@
 
 from .adam import Adam as Adam
 from .bijections import Bijection as Bijection
+from .calibration import QUANTILES as QUANTILES
+from .calibration import calibration as calibration
+from .calibration import coverage as coverage
 from .estimate import Estimate as Estimate
 from .fit import fit as fit
 from .identifiability import Combination as Combination
@@ -10,12 +13,18 @@ from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .likelihood import AbstractStatisticalModel as AbstractStatisticalModel
 from .likelihood import maximum_likelihood as maximum_likelihood
 from .measured import as_objectives as as_objectives
+from .mixtures import Mixture as Mixture
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
 from .profile import Profile as Profile
 from .pulsed import PulseTrain as PulseTrain
 from .pulsed import Sweep as Sweep
 from .pulsed import single_pulses as single_pulses
+from .relaxation import LAWS as LAWS
+from .relaxation import HoppingRelaxation as HoppingRelaxation
+from .relaxation import NormalRelaxation as NormalRelaxation
+from .relaxation import Reads as Reads
+from .relaxation import StudentRelaxation as StudentRelaxation
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult
