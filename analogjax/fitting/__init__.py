@@ -5,6 +5,7 @@ from .bijections import Bijection as Bijection
 from .calibration import QUANTILES as QUANTILES
 from .calibration import calibration as calibration
 from .calibration import coverage as coverage
+from .cycling import cycling_statistics as cycling_statistics
 from .estimate import Estimate as Estimate
 from .fit import fit as fit
 from .identifiability import Combination as Combination
@@ -13,6 +14,9 @@ from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .likelihood import AbstractStatisticalModel as AbstractStatisticalModel
 from .likelihood import maximum_likelihood as maximum_likelihood
 from .measured import as_objectives as as_objectives
+from .measured_statistics import level_statistics as level_statistics
+from .measured_statistics import read_noise_statistics as read_noise_statistics
+from .measured_statistics import relaxation_statistics as relaxation_statistics
 from .mixtures import Mixture as Mixture
 from .noise import Noise as Noise
 from .objectives import AbstractObjective as AbstractObjective
@@ -28,5 +32,7 @@ from .relaxation import StudentRelaxation as StudentRelaxation
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult
+from .statistics import LevelStatistics as LevelStatistics
+from .statistics import ReadNoise as ReadNoise
 from .timed import Retention as Retention
 from .timed import SwitchingTimes as SwitchingTimes

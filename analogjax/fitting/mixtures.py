@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from .._types import Array, Float
 
-_HALVINGS = 60
+_HALVINGS = 50
 
 Values = Float[Array, "..."]
 Nodes = Float[Array, "... nodes"]

@@ -210,7 +210,7 @@ class HoppingRelaxation(AbstractRelaxation):
     skew_low: Scalar = parameter(0.5, "-", "b_1, of small conductances", _START, low=_ANY)
     read: Scalar = parameter(1e-3, "uS", "s_0, noise of reads at low conductance", _START)
     read_high: Scalar = parameter(0.2, "uS", "s_1, added at 40 uS", _START)
-    read_power: Scalar = parameter(3.0, "-", "p, how it rises", _START)
+    read_power: Scalar = parameter(4.0, "-", "p, how it rises", "assumed")
 
     def change(self, g: Cells, t: Cells) -> Mixture:
         """Return the distribution; see `AbstractRelaxation`."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from analogjax.fitting import LAWS, maximum_likelihood
 
-FIXED = ("stretch", "read")
-"""Parameters that stay at their defaults: hops of one kind, no floor of the read noise."""
+FIXED = ("stretch", "read", "read_power")
+"""Parameters that stay at their defaults: hops of one kind, how the noise of reads rises."""
 
 
 def free_of(law) -> list[str]:

@@ -65,8 +65,12 @@ def _task(run, config, task, fits, found) -> None:
         "cells agrees within twice its sampling error; excess: rms error of the probabilities "
         "beyond it.",
     )  # fmt: skip
-    run.figure(f"{task}_quantiles", _quantiles(config, found), "Change of conductance of each "
-               "level: measured quantiles (5, 25, 50, 75, 95 %; points) and predicted (lines).")  # fmt: skip
+    run.figure(
+        f"{task}_quantiles",
+        _quantiles(config, found),
+        "Change of conductance of each level: quantiles (5, 25, 50, 75, 95 %) as measured (points) "
+        "and as predicted (lines).",
+    )
     run.figure(f"{task}_pit", _histograms(config, found), "Predicted probability of what was "
                "measured: flat if predictions are right; grey: two standard errors.")  # fmt: skip
     names = {law: free_of(law) for law in config.laws}

@@ -68,7 +68,7 @@ def _level_quantiles(model, reads, here, p):
     where = np.flatnonzero(here)
     if where.size == 0:
         return np.full(len(p), np.nan)
-    where = np.resize(where, 512)
+    where = np.resize(where, 256)
     return np.asarray(_quantiles(model, reads.start[where], reads.time[where], p))
 
 
