@@ -1,6 +1,7 @@
 """Fitting: measured values to the parameters of a device, and how sure they are."""
 
 from .adam import Adam as Adam
+from .bands import Band as Band
 from .bijections import Bijection as Bijection
 from .calibration import QUANTILES as QUANTILES
 from .calibration import calibration as calibration
@@ -29,6 +30,7 @@ from .relaxation import HoppingRelaxation as HoppingRelaxation
 from .relaxation import NormalRelaxation as NormalRelaxation
 from .relaxation import Reads as Reads
 from .relaxation import StudentRelaxation as StudentRelaxation
+from .report import report_fit as report_fit
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult

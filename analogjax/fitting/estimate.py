@@ -162,7 +162,7 @@ class Estimate(Generic[Model]):
 
     def describe(self) -> str:
         """Return the fit as text: parameters, quality, what cannot be told apart."""
-        declared = self.model.PARAMETERS  # pyright: ignore
+        declared = self.model.declared()  # pyright: ignore
         kind = type(self.model).__name__
         lines = [
             f"Maximum likelihood of {kind}: {self.observations} observations, "

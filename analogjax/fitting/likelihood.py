@@ -45,9 +45,13 @@ class AbstractStatisticalModel(eqx.Module):
     def log_likelihood(self, data: PyTree) -> Float[Array, " observations"]:
         """Return the natural logarithm of the probability (density) of every observation."""
 
+    def declared(self) -> dict[str, Parameter]:
+        """Return what is declared of the parameters, by name."""
+        return self.PARAMETERS
+
     def parameters(self) -> dict[str, Any]:
         """Return the parameters by name, in their own units."""
-        return {name: getattr(self, name) for name in self.PARAMETERS}
+        return {name: getattr(self, name) for name in self.declared()}
 
     def replace(self: Model, **values: Any) -> Model:
         """Return the model with other values of some parameters.
@@ -56,8 +60,8 @@ class AbstractStatisticalModel(eqx.Module):
             ValueError: An unknown name, or a (concrete) value out of range.
         """
         for name, value in values.items():
-            check_choice("parameter", name, self.PARAMETERS)
-            self.PARAMETERS[name].check(name, value)
+            check_choice("parameter", name, self.declared())
+            self.declared()[name].check(name, value)
         names = tuple(values)
         return eqx.tree_at(
             lambda m: tuple(getattr(m, n) for n in names),
@@ -125,20 +129,20 @@ def maximum_likelihood(
 def _free(
     model: Any, free: Sequence[str] | None, bounds: Mapping[str, tuple[float, float]] | None
 ) -> tuple[FreeParameters, Values]:
-    names = tuple(model.PARAMETERS) if free is None else tuple(free)
+    names = tuple(model.declared()) if free is None else tuple(free)
     if not names or isinstance(free, str):
         raise ValueError(f"Argument `free` must be a tuple of parameter names, but is {free!r}.")
     values = model.parameters()
     maps, start = [], []
     for name in names:
-        if name not in model.PARAMETERS:
-            near = difflib.get_close_matches(name, model.PARAMETERS, n=1)
+        if name not in model.declared():
+            near = difflib.get_close_matches(name, model.declared(), n=1)
             hint = f" (did you mean `{near[0]}`?)" if near else ""
             raise ValueError(
                 f"Argument `free` must name parameters of {type(model).__name__}, but names "
                 f"`{name}`{hint}."
             )
-        parameter = model.PARAMETERS[name]
+        parameter = model.declared()[name]
         low, high = (bounds or {}).get(name, (parameter.low, parameter.high))
         value = float(values[name])
         if not low < value < high:
@@ -172,7 +176,7 @@ def _estimate(
     # By ln p where p has one sign, so that combinations are products of powers.
     scale = []
     for name, value, slope in zip(names, values, slopes, strict=True):
-        signed = model.PARAMETERS[name].low >= 0 or model.PARAMETERS[name].high <= 0
+        signed = model.declared()[name].low >= 0 or model.declared()[name].high <= 0
         scale.append(value / slope if signed and slope != 0 else 1.0)
     size, directions = np.linalg.eigh(end.information)
     root = np.sqrt(np.maximum(size, 0.0))[:, None] * directions.T * np.asarray(scale)[None]

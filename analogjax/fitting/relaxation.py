@@ -111,6 +111,7 @@ class AbstractRelaxation(AbstractStatisticalModel):
             lambda x: jnp.pad(x, (0, spare), mode="edge").reshape(-1, min(CHUNK, count)), data
         )
 
+        @jax.checkpoint
         def one(part: Reads) -> Array:
             return self.change(part.start, part.time).log_density(part.change)
 

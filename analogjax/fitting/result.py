@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_between, check_choice
+from .._checks import check_between
 from ..devices import AbstractDevice
+from .bands import chosen, of_fit
 from .identifiability import Identifiability
 from .levenberg import Optimum
 from .objectives import AbstractObjective
@@ -122,10 +123,26 @@ class FitResult(eqx.Module):
         """
         if measurement is None:
             return {o.name: np.asarray(o.predict(self.device)) for o in self.problem.objectives}
-        if isinstance(measurement, str):
-            named = {o.name: o for o in self.problem.objectives}
-            measurement = named[check_choice("measurement", measurement, named)]
-        return np.asarray(measurement.predict(self.device))
+        return np.asarray(chosen(self, measurement).predict(self.device))
+
+    def band(
+        self,
+        measurement: AbstractObjective | str | None = None,
+        level: float = 0.9,
+        *,
+        draws: int = 0,
+        key: PRNGKeyArray | None = None,
+    ) -> Any:
+        """Return between which values the device, and new measured values, lie; see `Band`.
+
+        Args:
+            measurement: As in `predict`; bands by name if None.
+            level: Probability that a value lies within.
+            draws: Devices that are drawn from the covariance and simulated; with 0 the band is
+                that of the model to first order, ``J C J^T``, for the cost of one evaluation.
+            key: For the draws.
+        """
+        return of_fit(self, measurement, level, draws, key)
 
     def sample(self, count: int, *, key: PRNGKeyArray) -> AbstractDevice:
         """Return devices with parameters drawn from the covariance, one batch.

@@ -10,10 +10,17 @@ from .behaviour import accuracy_against_voltage as accuracy_against_voltage
 from .behaviour import pulse_traces as pulse_traces
 from .behaviour import ranked_effects as ranked_effects
 from .convergence import order_line as order_line
+from .corner import corner as corner
 from .devices import hysteresis_loops as hysteresis_loops
 from .devices import level_histograms as level_histograms
 from .devices import pulse_responses as pulse_responses
 from .devices import switching_times as switching_times
+from .fits import FitPanel as FitPanel
+from .fits import ProfilePanel as ProfilePanel
+from .fits import data_and_model as data_and_model
+from .fits import identifiability_bars as identifiability_bars
+from .fits import profile_likelihoods as profile_likelihoods
+from .fits import residual_panels as residual_panels
 from .learning import confusion as confusion
 from .learning import learning_curves as learning_curves
 from .levels import against_delay as against_delay
@@ -28,4 +35,5 @@ from .maps import map_grid as map_grid
 from .style import COLORS as COLORS
 from .style import figure as figure
 from .style import label_panels as label_panels
+from .style import prefixed as prefixed
 from .style import style as style

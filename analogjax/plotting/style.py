@@ -89,6 +89,21 @@ def panel_grid(
     return fig, axes.ravel()[:count]
 
 
+def prefixed(unit: str, size: float) -> tuple[str, float]:
+    """Return a unit with the SI prefix that suits values of this size, and what to divide by.
+
+    Args:
+        unit: A unit that takes prefixes, such as "S"; "-" or "" for none.
+        size: Largest size of the values, in the unit.
+    """
+    import numpy as np
+
+    if unit in ("-", "1", "") or not np.isfinite(size) or size <= 0:
+        return unit, 1.0
+    power = int(np.clip(3 * np.floor(np.log10(size) / 3 + 1e-9), -15, 12))
+    return "fpnµm kMGT"[power // 3 + 5].strip() + unit, 10.0**power
+
+
 def label_panels(axes: Any) -> None:
     """Put (a), (b), ... in front of the titles of panels, in reading order."""
     import numpy as np
