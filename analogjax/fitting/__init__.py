@@ -34,7 +34,13 @@ from .report import report_fit as report_fit
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult
+from .spectra import NoiseSpectrum as NoiseSpectrum
+from .spectra import Spectrum as Spectrum
+from .spectra import allan_deviation as allan_deviation
+from .spectra import spectrum as spectrum
 from .statistics import LevelStatistics as LevelStatistics
 from .statistics import ReadNoise as ReadNoise
+from .telegraph import TelegraphNoise as TelegraphNoise
+from .telegraph import telegraph_windows as telegraph_windows
 from .timed import Retention as Retention
 from .timed import SwitchingTimes as SwitchingTimes
