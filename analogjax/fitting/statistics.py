@@ -50,11 +50,11 @@ class LevelStatistics(AbstractObjective):
 
     def __init__(
         self,
-        samples: Sequence[Any],
+        samples: Any,
         target: Any,
         *,
         time: Any = 0.0,
-        start: Sequence[Any] | None = None,
+        start: Any = None,
         by: str = "moments",
         quantiles: Sequence[float] = QUANTILES,
         name: str = "levels",

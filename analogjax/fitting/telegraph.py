@@ -95,8 +95,8 @@ class TelegraphWindows:
     leave_high: np.ndarray
     """Probability to leave from one read to the next."""
     evidence: np.ndarray
-    """BIC of one level with correlated noise (first-order autoregression) less that of two levels:
-    above 0 where the window shows a telegraph process."""
+    """BIC of one level that wanders (first-order autoregression, and white noise) less that of two
+    levels: above 0 where the window shows a telegraph process."""
 
 
 @eqx.filter_jit
@@ -146,6 +146,39 @@ def _maximise(x: Array, rounds: int) -> tuple[Array, ...]:
     return jax.lax.fori_loop(0, rounds, one_round, (*start, jnp.zeros(())))
 
 
+MEMORIES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+"""Correlations from one read to the next, of a level that wanders, which are tried."""
+WHITES = tuple(k / 10 for k in range(10))
+"""Shares of white noise in the variance, likewise."""
+
+
+@eqx.filter_jit
+def _drifting(x: Array) -> Scalar:
+    """Return the largest ln p of one level that wanders (Kalman filter), over a grid."""
+    off = x - jnp.mean(x)
+
+    def of(memory: Scalar, white: Scalar) -> Scalar:
+        slow = 1 - white
+
+        def advance(state, y):
+            mean, variance = state
+            spread = variance + white
+            gain = variance / spread
+            left = y - mean
+            after, kept = mean + gain * left, variance * (1 - gain)
+            following = (memory * after, memory**2 * kept + slow * (1 - memory**2))
+            return following, (left**2 / spread, jnp.log(spread))
+
+        _, (squares, logs) = jax.lax.scan(advance, (jnp.zeros(()), slow), off)
+        # The scale that makes it largest, put in.
+        return -0.5 * (
+            x.size * (jnp.log(2 * jnp.pi * jnp.mean(squares) + 1e-300) + 1) + jnp.sum(logs)
+        )
+
+    grid = jnp.array([(m, w) for m in MEMORIES for w in WHITES])
+    return jnp.max(jax.vmap(of)(grid[:, 0], grid[:, 1]))
+
+
 def telegraph_windows(conductance: Any, reads: int, *, rounds: int = 60) -> TelegraphWindows:
     """Look for a two-state process in windows of a trace, side by side.
 
@@ -160,17 +193,8 @@ def telegraph_windows(conductance: Any, reads: int, *, rounds: int = 60) -> Tele
     levels, noise, leave, log_p = (np.asarray(v) for v in found)
     swap = levels[:, 0] > levels[:, 1]
     levels, leave = (np.where(swap[:, None], v[:, ::-1], v) for v in (levels, leave))
-    # The other explanation: x_k = m + r (x_(k-1) - m) + e, its exact likelihood at the moments.
-    off = x - x.mean(axis=1, keepdims=True)
-    variance = np.maximum((off**2).mean(axis=1), 1e-30)
-    r = np.clip((off[:, 1:] * off[:, :-1]).mean(axis=1) / variance, -0.9999, 0.9999)
-    inner = variance * (1 - r**2)
-    left = ((off[:, 1:] - r[:, None] * off[:, :-1]) ** 2).sum(axis=1)
-    alone = -0.5 * (
-        reads * np.log(2 * np.pi) + np.log(variance) + off[:, 0] ** 2 / variance
-        + (reads - 1) * np.log(inner) + left / inner
-    )  # fmt: skip
-    evidence = (3 * np.log(reads) - 2 * alone) - (5 * np.log(reads) - 2 * log_p)
+    alone = np.asarray(jax.vmap(_drifting)(jnp.asarray(x)))
+    evidence = (4 * np.log(reads) - 2 * alone) - (5 * np.log(reads) - 2 * log_p)
     return TelegraphWindows(
         levels[:, 0], levels[:, 1] - levels[:, 0], noise, leave[:, 0], leave[:, 1], evidence
     )

@@ -74,9 +74,9 @@ def report(run, config, steps, level, first, interval) -> None:
     run.section(
         "Telegraph noise",
         f"Windows of {config.window} reads in which two levels with white noise are more likely "
-        f"than one with correlated noise, by {STRONG:g} of BIC; a hidden Markov model of the "
-        "clearest window, by maximum likelihood. Windows hold part of one process each: dwell "
-        "times differ from window to window.",
+        f"than one that wanders with white noise on it, by {STRONG:g} of BIC; a hidden Markov "
+        "model of the clearest window, by maximum likelihood. Windows hold part of one process "
+        "each: dwell times differ from window to window.",
     )
     run.table(
         "Windows with telegraph noise, and the clearest of them",
