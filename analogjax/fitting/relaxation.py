@@ -172,10 +172,11 @@ class StudentRelaxation(AbstractRelaxation):
         tau, x = self.log_time(t), _place(g)
         scale = (self.spread + self.growth * tau) * g / (g + self.half) * jnp.exp(self.tilt * x)
         freedom = self.freedom * jnp.exp(self.freedom_slope * x + self.freedom_growth * tau)
-        half = 0.5 * freedom[..., None]
+        half = 0.5 * freedom
         # u = ln V: its density falls as exp(-half u) above, and doubly exponentially below.
         low, high = -jnp.log1p(12 / half), jnp.log1p(16 / half) + 12 / half
-        u = low + (high - low) * jnp.linspace(0, 1, NODES)
+        u = jnp.linspace(low, high, NODES, axis=-1)
+        half = half[..., None]
         log_weight = half * jnp.log(half) - gammaln(half) - half * (u + jnp.exp(-u))
         std = scale[..., None] * jnp.exp(0.5 * u)
         mean = tau * (self.drift + self.drift_slope * x)
@@ -233,8 +234,8 @@ def _scales(shape: Cells) -> tuple[Array, Array]:
     Its density by u is proportional to ``exp(-shape (cosh u - 1) - u / 2)``, which falls doubly
     exponentially: the trapezoidal rule converges exponentially.
     """
-    reach = jnp.arccosh(1 + 30 / shape)[..., None]
-    u = reach * jnp.linspace(-1, 1, NODES)
+    reach = jnp.arccosh(1 + 30 / shape)
+    u = jnp.linspace(-reach, reach, NODES, axis=-1)
     return u, _normalised(-shape[..., None] * (jnp.cosh(u) - 1) - u / 2)
 
 
