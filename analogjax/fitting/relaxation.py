@@ -141,6 +141,10 @@ class NormalRelaxation(AbstractRelaxation):
     half: Scalar = parameter(2.0, "uS", "h, conductance of half the amplitude", _START)
     tilt: Scalar = parameter(-0.1, "-", "c, of the amplitude", _START, low=_ANY)
 
+    def __init__(self, **parameters: Any):
+        """Make a law; its parameters by name, see `AbstractRelaxation`."""
+        AbstractRelaxation.__init__(self, **parameters)
+
     def change(self, g: Cells, t: Cells) -> Mixture:
         """Return the distribution; see `AbstractRelaxation`."""
         tau, x = self.log_time(t), _place(g)
@@ -166,6 +170,10 @@ class StudentRelaxation(AbstractRelaxation):
     freedom: Scalar = parameter(1.0, "-", "nu at 20 uS and t = 0", _START)
     freedom_slope: Scalar = parameter(0.5, "-", "n_1, of ln nu by x", _START, low=_ANY)
     freedom_growth: Scalar = parameter(0.1, "-", "n_2, of ln nu by tau", _START, low=_ANY)
+
+    def __init__(self, **parameters: Any):
+        """Make a law; its parameters by name, see `AbstractRelaxation`."""
+        AbstractRelaxation.__init__(self, **parameters)
 
     def change(self, g: Cells, t: Cells) -> Mixture:
         """Return the distribution; see `AbstractRelaxation`."""
@@ -213,6 +221,10 @@ class HoppingRelaxation(AbstractRelaxation):
     read: Scalar = parameter(1e-3, "uS", "s_0, noise of reads at low conductance", _START)
     read_high: Scalar = parameter(0.2, "uS", "s_1, added at 40 uS", _START)
     read_power: Scalar = parameter(4.0, "-", "p, how it rises", "assumed")
+
+    def __init__(self, **parameters: Any):
+        """Make a law; its parameters by name, see `AbstractRelaxation`."""
+        AbstractRelaxation.__init__(self, **parameters)
 
     def change(self, g: Cells, t: Cells) -> Mixture:
         """Return the distribution; see `AbstractRelaxation`."""
