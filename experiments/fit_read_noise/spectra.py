@@ -24,7 +24,9 @@ def fitted(config, first, second, level, rate) -> dict[str, np.ndarray]:
         here, later = (
             spectrum(x, rate, segment=config.segment, bins=config.bins) for x in (seen, unseen)
         )
-        best, bic = _chosen(here)
+        # The covariance of what a trial leaves undetermined is infinite; such trials are dropped.
+        with np.errstate(invalid="ignore"):
+            best, bic = _chosen(here)
         model = best.model
         for name in best.free:
             found[f"value_{name}_{k}"] = np.array(best.parameters[name])

@@ -20,6 +20,8 @@ def model_of(law, fit):
     return LAWS[law](**{name: float(fit[f"value_{name}"]) for name in free_of(law)})
 
 
+# The covariance of what the data leave undetermined is infinite, and said so in `message`.
+@np.errstate(invalid="ignore")
 def fitted(config, measured, law, times, start=None) -> dict[str, np.ndarray]:
     """Fit a law to the cells of the first half: first to a few, then to all."""
     free = free_of(law)
