@@ -3,9 +3,9 @@
 from .adam import Adam as Adam
 from .bands import Band as Band
 from .bijections import Bijection as Bijection
-from .calibration import QUANTILES as QUANTILES
-from .calibration import calibration as calibration
-from .calibration import coverage as coverage
+from .quantiles import QUANTILES as QUANTILES
+from .quantiles import quantile_calibration as quantile_calibration
+from .quantiles import coverage as coverage
 from .cycling import cycling_statistics as cycling_statistics
 from .estimate import Estimate as Estimate
 from .fit import fit as fit

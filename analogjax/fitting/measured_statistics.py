@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import QUANTILES
+from .quantiles import QUANTILES
 from .objectives import AbstractObjective
 from .sampling import MODEST
 from .statistics import LevelStatistics, ReadNoise

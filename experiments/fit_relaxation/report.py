@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analogjax.fitting import QUANTILES, calibration, coverage
+from analogjax.fitting import QUANTILES, quantile_calibration, coverage
 from analogjax.plotting import COLORS, figure, label_panels
 
 from .laws import free_of
@@ -32,7 +32,7 @@ def _task(run, config, task, fits, found) -> None:
     rows = []
     for law in (*config.laws, "cells"):
         u = found[f"{law}_probability"]
-        by_level = calibration(u, found["level"])
+        by_level = quantile_calibration(u, found["level"])
         chi, freedom, _ = by_level.chi_squared
         inside = {level: coverage(u, level)[0] for level in (0.5, 0.9)}
         crps = float(found[f"{law}_crps"].mean())

@@ -71,7 +71,7 @@ class Calibration:
         return value, freedom, float(stats.chi2.sf(value, freedom))
 
 
-def calibration(
+def quantile_calibration(
     probability: Any, groups: Any = None, *, quantiles: Sequence[float] = QUANTILES
 ) -> Calibration:
     """Compare predicted probabilities of measured values with how often they occurred.
