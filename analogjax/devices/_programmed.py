@@ -64,6 +64,20 @@ class AbstractProgrammedDevice(AbstractPresetDevice):
         """
 
     @abc.abstractmethod
+    def drawn(
+        self, conductance: ScalarLike, write: ScalarLike, slow: ScalarLike
+    ) -> ProgrammedState:
+        """Return the state that `program` leaves behind when it draws these two numbers.
+
+        So that statistics of many devices follow by quadrature, without drawing.
+
+        Args:
+            conductance: The target [S], not checked.
+            write: Standard normal number of the write error; the conductance rises with it.
+            slow: Likewise of what drifts.
+        """
+
+    @abc.abstractmethod
     def conductance_of(self, state: ProgrammedState) -> Scalar:
         """Return the conductance [S] at the state's time, without the noise of a read."""
 

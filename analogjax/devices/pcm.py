@@ -66,11 +66,17 @@ class PCM(AbstractProgrammedDevice):
             ValueError: A conductance outside 0 to `g_max`.
         """
         self.check_target(conductance)
-        mean, spread = self.drift_exponent(conductance)
-        write, drift = jnp.zeros(2, self.g_max.dtype)
+        numbers = jnp.zeros(2, self.g_max.dtype)
         if key is not None:
-            write, drift = jax.random.normal(key, (2,), self.g_max.dtype)
-        nu = self.drift_scale * jnp.abs(mean + spread * drift)
+            numbers = jax.random.normal(key, (2,), self.g_max.dtype)
+        return self.drawn(conductance, *numbers)
+
+    def drawn(
+        self, conductance: ScalarLike, write: ScalarLike, slow: ScalarLike
+    ) -> ProgrammedState:
+        """Return the state of two drawn numbers; see `AbstractProgrammedDevice`."""
+        mean, spread = self.drift_exponent(conductance)
+        nu = self.drift_scale * jnp.abs(mean + spread * slow)
         return self.written(conductance, self.programming_std(conductance) * write, nu)
 
     def conductance_of(self, state: ProgrammedState) -> Scalar:

@@ -188,15 +188,19 @@ class StatisticalDevice(AbstractProgrammedDevice):
             ValueError: A conductance outside 0 to `g_max`.
         """
         self.check_target(conductance)
-        write, relaxation = jnp.zeros(2, self.g_max.dtype)
         if key is None:
-            return self.written(conductance, 0.0, relaxation)
-        write, relaxation = jax.random.normal(key, (2,), self.g_max.dtype)
+            return self.written(conductance, 0.0, 0.0)
+        return self.drawn(conductance, *jax.random.normal(key, (2,), self.g_max.dtype))
+
+    def drawn(
+        self, conductance: ScalarLike, write: ScalarLike, slow: ScalarLike
+    ) -> ProgrammedState:
+        """Return the state of two drawn numbers; see `AbstractProgrammedDevice`."""
         if self.distribution == "normal":
             deviation = self.programming_std(conductance) * write
         else:
             deviation = self._median(conductance) * jnp.exp(self.log_std * write) - conductance
-        return self.written(conductance, deviation, relaxation)
+        return self.written(conductance, deviation, slow)
 
     def conductance_of(self, state: ProgrammedState) -> Scalar:
         """Return the conductance [S], relaxed."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..devices import AbstractCompactDevice, AbstractDevice
+from ..devices import AbstractCompactDevice, AbstractDevice, AbstractProgrammedDevice
+from .measured_statistics import STATISTICS
 from .noise import Noise
 from .objectives import AbstractObjective
 from .pulsed import PulseTrain, Sweep, single_pulses
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     import xarray
 
 NOT_FITTED = {
-    "level_distribution": "says how devices differ",
-    "read_noise": "says how reads differ",
-    "cycling": "says how cycles differ",
+    "level_distribution": "says how devices differ, which a device of programmed states predicts "
+    "(`StatisticalDevice`, `PCM`)",
+    "read_noise": "says how reads differ, which a device of programmed states predicts "
+    "(`StatisticalDevice`, `PCM`)",
+    "cycling": "says how cycles differ, which `analogjax.fitting.cycling_statistics` summarises",
 }
 """Protocols that say nothing of one device without chance."""
 
@@ -37,6 +40,8 @@ def as_objectives(
     a retention, which is then not compared, nor its pulse applied); any other from its
     `init_state`. Temperature and read voltage are those of the
     measurement, where it has them, else those of the device. A gate voltage is not considered.
+    A device of programmed states is compared with the statistics of level distributions, of the
+    relaxation of many devices, and of reads.
 
     Args:
         dataset: Of `analogjax.data.measurements`, with its attribute ``protocol``.
@@ -49,6 +54,9 @@ def as_objectives(
     """
     protocol = dataset.attrs.get("protocol")
     name = str(dataset.attrs.get("name") or protocol)
+    if isinstance(device, AbstractProgrammedDevice) and protocol in STATISTICS:
+        # Their scatter follows from the samples: there is nothing to say of it.
+        return STATISTICS[protocol](dataset, name)
     if protocol not in _READERS:
         why = NOT_FITTED.get(str(protocol), "is of another kind")
         raise ValueError(
