@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .quantiles import QUANTILES
 from .objectives import AbstractObjective
+from .quantiles import QUANTILES
 from .sampling import MODEST
 from .statistics import LevelStatistics, ReadNoise
 

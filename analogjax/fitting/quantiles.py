@@ -110,7 +110,7 @@ def coverage(probability: Any, level: float) -> tuple[float, float]:
     """Return the share of values within the central interval of a probability, and its error.
 
     Args:
-        probability: As in `calibration`.
+        probability: As in `quantile_calibration`.
         level: Predicted probability of the interval, such as 0.9.
     """
     check_between("level", level, 0.0, 1.0)

@@ -14,9 +14,9 @@ from jax.scipy.stats import norm
 from .._checks import check_choice, check_not_negative, check_positive
 from .._types import Array, Bool, Float, Scalar
 from ..devices import AbstractDevice, AbstractProgrammedDevice
-from .quantiles import QUANTILES
 from .noise import Noise, Points
 from .objectives import AbstractObjective, Rows, check_observed, column_of
+from .quantiles import QUANTILES
 from .sampling import MODEST, SamplingError, effective_count, moments
 
 REACH = 8.0

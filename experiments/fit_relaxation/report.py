@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analogjax.fitting import QUANTILES, quantile_calibration, coverage
+from analogjax.fitting import QUANTILES, coverage, quantile_calibration
 from analogjax.plotting import COLORS, figure, label_panels
 
 from .laws import free_of

@@ -13,9 +13,9 @@ from analogjax.fitting import (
     NormalRelaxation,
     Reads,
     StudentRelaxation,
-    calibration,
     coverage,
     maximum_likelihood,
+    quantile_calibration,
 )
 
 G, T = np.array([5.0, 20.0, 35.0]), np.array([0.1, 1.0, 1e4])
@@ -112,10 +112,10 @@ def test_parameters_are_recovered_and_predictions_calibrated():
     probability = np.asarray(law.probability(unseen.change))
     share, error = coverage(probability, 0.9)
     assert abs(share - 0.9) < 3.5 * error
-    by_ten = calibration(probability, np.arange(4000) % 10)
+    by_ten = quantile_calibration(probability, np.arange(4000) % 10)
     assert by_ten.chi_squared[2] > 1e-3
     assert by_ten.within > 0.85
-    wrong = calibration(probability**1.5, np.arange(4000) % 10)
+    wrong = quantile_calibration(probability**1.5, np.arange(4000) % 10)
     assert wrong.chi_squared[2] < 1e-6
     assert wrong.excess > 0.05
 
@@ -134,6 +134,6 @@ def test_refusals():
     with pytest.raises(ValueError, match="must be one of"):
         HoppingRelaxation(activities=1.0)
     with pytest.raises(ValueError, match="`quantiles` must rise"):
-        calibration([0.5, 0.2], quantiles=(0.5, 0.1))
+        quantile_calibration([0.5, 0.2], quantiles=(0.5, 0.1))
     with pytest.raises(ValueError, match="`groups` must have shape"):
-        calibration([0.5, 0.2], [1])
+        quantile_calibration([0.5, 0.2], [1])
