@@ -115,7 +115,7 @@ voltage, duration, noise and range is assumed.
 WITHOUT_JART = """**This run holds no JART device yet.** Of a first 30 of its 60 data sets, 28 were fitted and two
 refused themselves: 92 % of true values inside the 90 % interval (82 to 100 % by parameter), 4 of 168
 estimates beyond three standard errors, the farthest 3.5 (radius, whose scores have a standard
-deviation of 1.35: a jump of the sweep is not linear in it); noise factor 1.5 as made. The fits of the other two were
+deviation of 1.35, why is not known yet); noise factor 1.5 as made. The fits of the other two were
 computed at commit fa16981, before pulses of one-number devices took the faster `march` (same
 results to 1e-6); the tables were made at the commit named above.
 """
