@@ -22,7 +22,7 @@ from .solution import Solution, show
 MAX_STEPS = 1000
 
 # Numbers that the vectors solved together hold side by side at one node of a line. More of them
-# leave the cache, fewer pay for the steps of a pass: measured, flat from 1,000 to 4,000.
+# leave the cache, fewer pay for the steps of a pass. Assumed, not yet tuned.
 WIDTH = 2048
 
 
