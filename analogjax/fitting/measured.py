@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..devices import AbstractCompactDevice, AbstractDevice, AbstractProgrammedDevice
-from .measured_statistics import STATISTICS
 from .noise import Noise
 from .objectives import AbstractObjective
 from .pulsed import PulseTrain, Sweep, single_pulses
+from .statistics.measured import STATISTICS
 from .timed import Retention
 
 if TYPE_CHECKING:

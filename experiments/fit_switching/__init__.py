@@ -15,7 +15,7 @@ import numpy as np
 
 from analogjax._checks import check_between, check_choice, check_positive, check_whole
 from analogjax.data.measurements import load_measured
-from analogjax.fitting.switching_trials import (
+from analogjax.fitting.statistics.switching_trials import (
     POLARITIES,
     resistance_threshold,
     split_cells,

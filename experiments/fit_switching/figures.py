@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from analogjax.fitting.identifiability import LOOSE
-from analogjax.fitting.switching_check import reliability, switching_grid
-from analogjax.fitting.switching_trials import resistance_density
+from analogjax.fitting.statistics.switching_check import reliability, switching_grid
+from analogjax.fitting.statistics.switching_trials import resistance_density
 from analogjax.plotting.corner import corner
 from analogjax.plotting.fits import ProfilePanel, identifiability_bars, profile_likelihoods
 from analogjax.plotting.switching import (

@@ -12,13 +12,13 @@ import xarray as xr
 
 from analogjax.devices import VTEAM, StanfordPKU
 from analogjax.fitting import maximum_likelihood
-from analogjax.fitting.switching_check import (
+from analogjax.fitting.statistics.switching_check import (
     SwitchingGrid,
     switching_grid,
     table_probability,
 )
-from analogjax.fitting.switching_devices import DevicePopulation, grouped
-from analogjax.fitting.switching_population import VoltagePopulation
+from analogjax.fitting.statistics.switching_devices import DevicePopulation, grouped
+from analogjax.fitting.statistics.switching_population import VoltagePopulation
 
 LABELS = {
     "voltage": "switching voltage alone",

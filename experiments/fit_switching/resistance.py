@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analogjax.fitting import maximum_likelihood
-from analogjax.fitting.programmed_resistance import ProgrammedResistance
+from analogjax.fitting.statistics.programmed_resistance import ProgrammedResistance
 from analogjax.plotting.switching import quantile_curves
 
 SHARES = (0.1, 0.5, 0.9)

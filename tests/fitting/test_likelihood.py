@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from analogjax.devices import parameter
 from analogjax.fitting import AbstractStatisticalModel, FitError, maximum_likelihood
-from analogjax.fitting.newton import invert
+from analogjax.fitting.statistics.newton import invert
 
 INFINITE = float("inf")
 

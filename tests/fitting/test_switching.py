@@ -10,11 +10,18 @@ from scipy.stats import norm
 import analogjax as aj
 from analogjax.data.measurements import measurement
 from analogjax.fitting import FitError, maximum_likelihood
-from analogjax.fitting.programmed_resistance import ProgrammedResistance
-from analogjax.fitting.switching_check import reliability, switching_grid, table_probability
-from analogjax.fitting.switching_devices import DevicePopulation, grouped, quasi_normal
-from analogjax.fitting.switching_population import REFERENCE_RESISTANCE, VoltagePopulation
-from analogjax.fitting.switching_trials import (
+from analogjax.fitting.statistics.programmed_resistance import ProgrammedResistance
+from analogjax.fitting.statistics.switching_check import (
+    reliability,
+    switching_grid,
+    table_probability,
+)
+from analogjax.fitting.statistics.switching_devices import DevicePopulation, grouped, quasi_normal
+from analogjax.fitting.statistics.switching_population import (
+    REFERENCE_RESISTANCE,
+    VoltagePopulation,
+)
+from analogjax.fitting.statistics.switching_trials import (
     SwitchingTrials,
     resistance_threshold,
     separated,

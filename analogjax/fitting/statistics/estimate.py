@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 from scipy import stats
 
-from .._checks import check_between, check_choice, check_positive, check_whole
-from .bijections import FreeParameters
-from .identifiability import Identifiability
+from ..._checks import check_between, check_choice, check_positive, check_whole
+from ..bijections import FreeParameters
+from ..identifiability import Identifiability
+from ..profile import Profile
 from .newton import Optimised, climb, evaluate, invert, put
-from .profile import Profile
 
 Model = TypeVar("Model")
 

@@ -9,10 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import check_choice
-from .._types import Array, Float, Scalar
-from ..devices._parameters import parameter
-from ..physics.transistor import SeriesTransistor
+from ..._checks import check_choice
+from ..._types import Array, Float, Scalar
+from ...devices._parameters import parameter
+from ...physics.transistor import SeriesTransistor
 from .likelihood import AbstractStatisticalModel
 from .switching_trials import POLARITIES, SwitchingTrials, Trials
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .sampling import effective_count, moments
+from ..sampling import effective_count, moments
 
 if TYPE_CHECKING:
     import xarray

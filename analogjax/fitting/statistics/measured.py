@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .objectives import AbstractObjective
+from ..objectives import AbstractObjective
+from ..sampling import MODEST
+from .levels import LevelStatistics, ReadNoise
 from .quantiles import QUANTILES
-from .sampling import MODEST
-from .statistics import LevelStatistics, ReadNoise
 
 if TYPE_CHECKING:
     import xarray

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
 
-from .._checks import check_choice, check_positive
-from .._types import Array, Float, Scalar
-from ..devices import parameter
+from ..._checks import check_choice, check_positive
+from ..._types import Array, Float, Scalar
+from ...devices import parameter
 from .likelihood import AbstractStatisticalModel
 
 Windows = Float[Array, "windows reads"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .._checks import check_between
+from ..._checks import check_between
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Probabilities at which predictions are compared by default."""

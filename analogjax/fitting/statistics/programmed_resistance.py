@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_choice
-from .._types import Array, Float, Scalar
-from ..devices._parameters import parameter
+from ..._checks import check_choice
+from ..._types import Array, Float, Scalar
+from ...devices._parameters import parameter
 from .likelihood import AbstractStatisticalModel
 from .switching_population import set_parameters
 from .switching_trials import POLARITIES, SwitchingTrials, Trials

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._checks import check_choice, check_float64, check_whole
-from .._types import Array, Float
-from ..devices._parameters import Parameter, declared_parameters
-from .bijections import FreeParameters, Values, bijection
+from ..._checks import check_choice, check_float64, check_whole
+from ..._types import Array, Float
+from ...devices._parameters import Parameter, declared_parameters
+from ..bijections import FreeParameters, Values, bijection
+from ..identifiability import identify
+from ..result import FitError
 from .estimate import Estimate
-from .identifiability import identify
 from .newton import ERRORS, Optimised, climb, evaluate, invert, put, scores
-from .result import FitError
 
 Model = TypeVar("Model", bound="AbstractStatisticalModel")
 

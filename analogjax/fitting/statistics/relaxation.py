@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
-from .._checks import check_choice, check_not_negative, check_positive
-from .._types import Array, Float, Scalar
-from ..devices import parameter
+from ..._checks import check_choice, check_not_negative, check_positive
+from ..._types import Array, Float, Scalar
+from ...devices import parameter
 from .likelihood import AbstractStatisticalModel
 from .mixtures import Mixture
 

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
 
-from .._checks import check_choice, check_not_negative, check_positive
-from .._types import Array, Bool, Float, Scalar
-from ..devices import AbstractDevice, AbstractProgrammedDevice
-from .noise import Noise, Points
-from .objectives import AbstractObjective, Rows, check_observed, column_of
+from ..._checks import check_choice, check_not_negative, check_positive
+from ..._types import Array, Bool, Float, Scalar
+from ...devices import AbstractDevice, AbstractProgrammedDevice
+from ..noise import Noise, Points
+from ..objectives import AbstractObjective, Rows, check_observed, column_of
+from ..sampling import MODEST, SamplingError, effective_count, moments
 from .quantiles import QUANTILES
-from .sampling import MODEST, SamplingError, effective_count, moments
 
 REACH = 8.0
 """Standard normal numbers of a quadrature reach from minus to plus this."""

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_choice, check_whole
-from .._types import Array, Float, Scalar
-from ..devices import AbstractCompactDevice, Parameter, Spread, sample_devices
-from ..devices._base import check_names
-from ..devices._compact import with_velocity
-from ..simulation.switching import _time
-from .states import state_at
+from ..._checks import check_choice, check_whole
+from ..._types import Array, Float, Scalar
+from ...devices import AbstractCompactDevice, Parameter, Spread, sample_devices
+from ...devices._base import check_names
+from ...devices._compact import with_velocity
+from ...simulation.switching import _time
+from ..states import state_at
 from .switching_population import AbstractSwitchingPopulation, set_parameters
 from .switching_trials import POLARITIES, SwitchingTrials, Trials
 

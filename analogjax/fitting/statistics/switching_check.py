@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from .._checks import check_between, check_choice, check_whole
+from ..._checks import check_between, check_choice, check_whole
 from .switching_trials import SwitchingTrials
 
 AXES = ("width", "voltage", "gate_voltage")

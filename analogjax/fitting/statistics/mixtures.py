@@ -9,7 +9,7 @@ from jax.scipy.special import logsumexp
 from jax.scipy.stats import norm
 from jaxtyping import PRNGKeyArray
 
-from .._types import Array, Float
+from ..._types import Array, Float
 
 _HALVINGS = 50
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._types import Array, Float, Scalar
-from .bijections import FreeParameters, Values
+from ..._types import Array, Float, Scalar
+from ..bijections import FreeParameters, Values
 
 ERRORS = 0.01
 """A search has converged when the next Newton step is shorter, in standard errors."""

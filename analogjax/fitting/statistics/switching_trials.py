@@ -8,9 +8,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_between, check_choice, check_not_zero, check_positive
-from .._types import Array, Float
-from .result import FitError
+from ..._checks import check_between, check_choice, check_not_zero, check_positive
+from ..._types import Array, Float
+from ..result import FitError
 
 Trials = Float[Array, " trials"]
 """One number for each pulse on a cell."""

@@ -11,9 +11,9 @@ import numpy as np
 from jax.scipy.special import gammaln
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_choice, check_positive, check_whole
-from .._types import Array, Float, Scalar
-from ..devices import parameter
+from ..._checks import check_choice, check_positive, check_whole
+from ..._types import Array, Float, Scalar
+from ...devices import parameter
 from .likelihood import AbstractStatisticalModel
 
 Bins = Float[Array, " bins"]
