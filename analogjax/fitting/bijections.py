@@ -83,8 +83,10 @@ def bijection(low: float, high: float, value: float) -> Bijection:
         if low < 0 < high and low < value < high:
             slope = (value - low) * (high - value) / (high - low)
             scale = min((abs(value) or 1.0) / slope, 1.0)
-    numbers = (jnp.asarray(x, jnp.result_type(float)) for x in (anchor, span, scale))
-    return Bijection(*numbers, kind)
+    dtype = jnp.result_type(float)
+    return Bijection(
+        jnp.asarray(anchor, dtype), jnp.asarray(span, dtype), jnp.asarray(scale, dtype), kind
+    )
 
 
 class FreeParameters(eqx.Module):

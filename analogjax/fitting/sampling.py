@@ -54,7 +54,7 @@ def moments(values: np.ndarray) -> tuple[float, float, float, float]:
     x = x[np.isfinite(x)]
     n = x.size
     if n < MODEST or np.ptp(x) == 0:
-        return (np.nan,) * 4
+        return np.nan, np.nan, np.nan, np.nan
     mean, std = float(x.mean()), float(x.std(ddof=1))
     fourth = float(np.mean((x - mean) ** 4)) / float(np.mean((x - mean) ** 2)) ** 2
     variance = max(fourth - (n - 3) / (n - 1), 1 / n) / n

@@ -122,7 +122,7 @@ class LevelStatistics(AbstractObjective):
     def row(self, device: AbstractDevice, inputs: Any) -> tuple[Array, Bool[Array, ""]]:
         """Return mean and standard deviation [S], or shares below the measured quantiles."""
         target, time, places = inputs
-        needs_programmed(device)
+        programmed = as_programmed(device)
         write, weight = _normal(WRITES)
         slow, slow_weight = _normal(SLOWS)
         if self.relaxed:
@@ -130,8 +130,8 @@ class LevelStatistics(AbstractObjective):
             write, weight = jnp.zeros(1), jnp.ones(1)
 
         def later(slow: Scalar, write: Scalar) -> Scalar:
-            state = device.rest(device.drawn(target, write, slow), time)
-            g = 1 / device.read(state)
+            state = programmed.rest(programmed.drawn(target, write, slow), time)
+            g = 1 / programmed.read(state)
             return g - target if self.relaxed else g
 
         g = jax.vmap(jax.vmap(later, (None, 0)), (0, None))(slow, write)
@@ -248,9 +248,9 @@ class ReadNoise(AbstractObjective):
     def row(self, device: AbstractDevice, inputs: Any) -> tuple[Array, Bool[Array, ""]]:
         """Return the standard deviation [S]."""
         conductance, duration = inputs
-        needs_programmed(device)
-        state = device.rest(device.drawn(conductance, 0.0, 0.0), duration)
-        std = device.read_std(state)
+        programmed = as_programmed(device)
+        state = programmed.rest(programmed.drawn(conductance, 0.0, 0.0), duration)
+        std = programmed.read_std(state)
         return std[None], jnp.isfinite(std)
 
     def reversed(self) -> ReadNoise:
@@ -258,8 +258,8 @@ class ReadNoise(AbstractObjective):
         return self
 
 
-def needs_programmed(device: AbstractDevice) -> None:
-    """Raise unless a device says how programmed states scatter.
+def as_programmed(device: AbstractDevice) -> AbstractProgrammedDevice:
+    """Return the device if it says how programmed states scatter.
 
     Raises:
         ValueError: It is another one.
@@ -269,6 +269,7 @@ def needs_programmed(device: AbstractDevice) -> None:
             "Argument `device` must be one of programmed states (`StatisticalDevice`, `PCM`) to "
             f"say how devices or reads differ, but is {type(device).__name__}."
         )
+    return device
 
 
 def _normal(count: int) -> tuple[Nodes, Nodes]:

@@ -33,7 +33,7 @@ class TelegraphNoise(AbstractStatisticalModel):
     noise: Scalar = parameter(0.3, "uS", "standard deviation of a read", _START)
     dwell_low: Scalar = parameter(0.1, "s", "t_l, mean time in the lower level", _START)
     dwell_high: Scalar = parameter(0.1, "s", "t_h, mean time in the upper level", _START)
-    interval: float = eqx.field(static=True)
+    interval: float = eqx.field(static=True, default=1.0)
     """Time between reads [s]."""
 
     def __init__(self, interval: float, **parameters: Any):
