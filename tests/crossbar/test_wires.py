@@ -324,11 +324,11 @@ def test_single_precision():
 
 
 def test_heavy_loss_converges():
-    # Wires lose 98 % of the current.
+    # Wires lose 97.6 % of the current; 23 iterations.
     g = 100e-6 * np.exp(0.5 * np.random.default_rng(0).standard_normal((128, 128)))
-    solution = solve(g, np.ones(128), r_word_line=5.0, r_bit_line=5.0)
-    assert solution.iterations < 40
-    assert solution.currents.output.sum() < 0.1 * g.sum()
+    solution = solve(g, np.ones(128), r_word_line=50.0, r_bit_line=50.0)
+    assert solution.iterations < 30
+    assert solution.currents.output.sum() < 0.025 * g.sum()
     delivered = solution.currents.word_line[:, 0].sum()
     np.testing.assert_allclose(solution.currents.output.sum(), delivered, rtol=1e-11)
 

@@ -1,1 +1,1 @@
-"""What measured statistics say of devices: likelihoods, levels, relaxation, switching, read noise."""
+"""What measured statistics say of devices: likelihoods, levels, relaxation, switching, noise."""
