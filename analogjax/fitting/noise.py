@@ -62,11 +62,11 @@ class Noise(eqx.Module):
         self.relative = jnp.asarray(relative, dtype)
         self.absolute = jnp.asarray(absolute, dtype)
 
-    def scale(self, observed: Points) -> Points:
+    def scale(self, observed: Float[Array, "..."]) -> Float[Array, "..."]:
         """Return the standard deviation of measured values, in their unit (to first order)."""
         return jnp.sqrt((self.relative * observed) ** 2 + self.absolute**2)
 
-    def draw(self, values: Points, *, key: PRNGKeyArray) -> Points:
+    def draw(self, values: Float[Array, "..."], *, key: PRNGKeyArray) -> Float[Array, "..."]:
         """Return measured values that scatter like this around true ones."""
         normal = jax.random.normal(key, values.shape, values.dtype)
         if self.logarithmic:

@@ -148,7 +148,13 @@ def quantile_curves(
         axis.legend(fontsize=7)
     for number, (name, values) in enumerate(ranks.items()):
         axes[-1].hist(
-            values, 20, (0, 1), density=True, histtype="step", color=COLORS[number], label=name
+            values,
+            20,
+            range=(0, 1),
+            density=True,
+            histtype="step",
+            color=COLORS[number],
+            label=name,
         )
     axes[-1].axhline(1.0, color="0.6", lw=1)
     axes[-1].set_title("ranks of unseen cells")

@@ -87,6 +87,9 @@ def _nearest_cells(config, measured, time, found) -> dict[str, np.ndarray]:
     for k in range(config.levels):
         ordered = np.sort(np.asarray(seen.change)[level == k])
         here = found["level"] == k
+        if not ordered.size:
+            crps[here] = np.nan
+            continue
         x, n = found["change"][here], max(ordered.size, 1)
         probability[here] = (np.searchsorted(ordered, x) + 0.5) / (n + 1)
         # E|X - x| - E|X - X'| / 2 of the sorted sample, the second without bias.

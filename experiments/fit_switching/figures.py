@@ -213,7 +213,12 @@ def parameters(run: Any, config: Any, polarity: str, fits: dict) -> None:
         samples = _within(arrays["draws"])
         run.figure(
             f"{polarity}_corner",
-            corner(units, arrays["values"], samples=samples, samples_label="covariance"),
+            corner(
+                units,
+                list(map(float, arrays["values"])),
+                samples=samples,
+                samples_label="covariance",
+            ),
             caption="Parameters of the closed form, drawn from the covariance.",
         )
         if len(arrays["bootstrap"]) > 2:

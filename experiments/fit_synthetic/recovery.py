@@ -22,9 +22,9 @@ def made(case, config, sets, seed) -> dict[str, np.ndarray]:
     names = tuple(case.spread)
     keys = jax.random.split(jax.random.key(seed), 1 + len(case.measurements))
     reach = jnp.asarray([config.range * case.spread[name] for name in names])
-    off = jax.random.uniform(keys[0], (sets, len(names)), minval=-1.0, maxval=1.0) * reach
+    off = jax.random.uniform(keys[0], (sets, len(names)), minval=-1.0, maxval=1.0) * reach[None]
     nominal = jnp.asarray([float(getattr(case.device, name)) for name in names])
-    true = nominal * jnp.exp(off)
+    true = nominal[None] * jnp.exp(off)
 
     @eqx.filter_jit
     def shown(measurement, true):
