@@ -91,8 +91,8 @@ def test_pulses_and_ramps_as_simulated(device, v, width):
     ):
         wanted = aj.simulate(device, drive, solver=Rosenbrock())
         _, found = ends(device, drive)
-        # Within the tolerances of both (1e-6 relative and absolute); steps differ from ramp to ramp,
-        # where they are carried on.
+        # Within the tolerances of both (1e-6 relative and absolute); steps differ from ramp to
+        # ramp, where they are carried on.
         np.testing.assert_allclose(found, wanted.state[1:], rtol=2e-6, atol=2e-6)
 
 
