@@ -150,15 +150,24 @@ def free_parameters(
         parameter = device.PARAMETERS[name]
         value = float(getattr(device, name))
         low, high = _limits(name, parameter, (bounds or {}).get(name))
-        if not low < value < high:
-            raise ValueError(
-                f"Parameter `{name}` must start strictly between {low:g} and {high:g} "
-                f"{parameter.unit} to be free, but starts at {value:g}."
-            )
-        maps.append(bijection(low, high, value))
+        maps.append(free_between(name, parameter.unit, low, high, value))
         start.append(value)
     parameters = FreeParameters(names, tuple(maps))
     return parameters, parameters.inverse(jnp.asarray(start, jnp.result_type(float)))
+
+
+def free_between(name: str, unit: str, low: float, high: float, value: float) -> Bijection:
+    """Return the bijection of a parameter that a fit may move from a value.
+
+    Raises:
+        ValueError: It does not start strictly within its bounds.
+    """
+    if not low < value < high:
+        raise ValueError(
+            f"Parameter `{name}` must start strictly between {low:g} and {high:g} {unit} to be "
+            f"free, but starts at {value:g}."
+        )
+    return bijection(low, high, value)
 
 
 def _limits(name: str, parameter: Parameter, wanted: Any) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 from ..._checks import check_choice, check_float64, check_whole
 from ..._types import Array, Float
 from ...devices._parameters import Parameter, declared_parameters
-from ..bijections import FreeParameters, Values, bijection
+from ..bijections import FreeParameters, Values, free_between
 from ..identifiability import identify
 from ..result import FitError
 from .estimate import Estimate
@@ -68,6 +68,20 @@ class AbstractStatisticalModel(eqx.Module):
             self,
             tuple(jnp.asarray(values[n], jnp.result_type(float)) for n in names),
         )
+
+
+def take_parameters(model: AbstractStatisticalModel, parameters: Mapping[str, Any]) -> None:
+    """Set the parameters of a model in its `__init__`: those given by name, defaults for the rest.
+
+    Raises:
+        ValueError: An unknown name, or a value out of range.
+    """
+    for name in parameters:
+        check_choice("parameter", name, model.PARAMETERS)
+    for name, declared in model.PARAMETERS.items():
+        value = parameters.get(name, declared.default)
+        declared.check(name, value)
+        object.__setattr__(model, name, jnp.asarray(value, jnp.result_type(float)))
 
 
 def maximum_likelihood(
@@ -145,12 +159,7 @@ def _free(
         parameter = model.declared()[name]
         low, high = (bounds or {}).get(name, (parameter.low, parameter.high))
         value = float(values[name])
-        if not low < value < high:
-            raise ValueError(
-                f"Parameter `{name}` must start strictly between {low:g} and {high:g} "
-                f"{parameter.unit} to be free, but starts at {value:g}."
-            )
-        maps.append(bijection(low, high, value))
+        maps.append(free_between(name, parameter.unit, low, high, value))
         start.append(value)
     parameters = FreeParameters(names, tuple(maps))
     return parameters, parameters.inverse(jnp.asarray(start, jnp.result_type(float)))

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
-from ..._checks import check_choice, check_not_negative, check_positive
+from ..._checks import check_not_negative, check_positive
 from ..._types import Array, Float, Scalar
 from ...devices import parameter
-from .likelihood import AbstractStatisticalModel
+from .likelihood import AbstractStatisticalModel, take_parameters
 from .mixtures import Mixture
 
 NODES = 40
@@ -85,12 +85,7 @@ class AbstractRelaxation(AbstractStatisticalModel):
         Raises:
             ValueError: An unknown name, or a value out of range.
         """
-        for name in parameters:
-            check_choice("parameter", name, self.PARAMETERS)
-        for name, declared in self.PARAMETERS.items():
-            value = parameters.get(name, declared.default)
-            declared.check(name, value)
-            object.__setattr__(self, name, jnp.asarray(value, jnp.result_type(float)))
+        take_parameters(self, parameters)
 
     @abc.abstractmethod
     def change(self, g: Cells, t: Cells) -> Mixture:

@@ -11,10 +11,10 @@ import numpy as np
 from jax.scipy.special import gammaln
 from jaxtyping import PRNGKeyArray
 
-from ..._checks import check_choice, check_positive, check_whole
+from ..._checks import check_positive, check_whole
 from ..._types import Array, Float, Scalar
 from ...devices import parameter
-from .likelihood import AbstractStatisticalModel
+from .likelihood import AbstractStatisticalModel, take_parameters
 
 Bins = Float[Array, " bins"]
 _START = "where a fit starts; illustrative"
@@ -96,12 +96,7 @@ class NoiseSpectrum(AbstractStatisticalModel):
         Raises:
             ValueError: An unknown name, or a value out of range.
         """
-        for name in parameters:
-            check_choice("parameter", name, self.PARAMETERS)
-        for name, declared in self.PARAMETERS.items():
-            value = parameters.get(name, declared.default)
-            declared.check(name, value)
-            object.__setattr__(self, name, jnp.asarray(value, jnp.result_type(float)))
+        take_parameters(self, parameters)
 
     def density(self, f: Array) -> Array:
         """Return S [uS^2/Hz] at frequencies [Hz]."""

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
 
-from ..._checks import check_choice, check_positive
+from ..._checks import check_positive
 from ..._types import Array, Float, Scalar
 from ...devices import parameter
-from .likelihood import AbstractStatisticalModel
+from .likelihood import AbstractStatisticalModel, take_parameters
 
 Windows = Float[Array, "windows reads"]
 _START = "where a fit starts; illustrative"
@@ -48,12 +48,7 @@ class TelegraphNoise(AbstractStatisticalModel):
         """
         check_positive("interval", interval, "s")
         self.interval = float(interval)
-        for name in parameters:
-            check_choice("parameter", name, self.PARAMETERS)
-        for name, declared in self.PARAMETERS.items():
-            value = parameters.get(name, declared.default)
-            declared.check(name, value)
-            object.__setattr__(self, name, jnp.asarray(value, jnp.result_type(float)))
+        take_parameters(self, parameters)
 
     def transition(self) -> Float[Array, "2 2"]:
         """Return the probabilities of the next state (columns) given this one (rows)."""
