@@ -64,7 +64,7 @@ class AbstractCellEffect(AbstractNonideality):
         """
         return None
 
-    def check_time(self, t: Any) -> None:  # noqa: B027
+    def check_time(self, t: Any) -> None:
         """Raise unless the effect is known at this time [s] after programming; any by default."""
 
 
