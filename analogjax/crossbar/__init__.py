@@ -1,5 +1,7 @@
 """Crossbar arrays: from levels to weights, and through wires (converters, domains follow)."""
 
+from .amplifier import LoadResistor as LoadResistor
+from .amplifier import Transimpedance as Transimpedance
 from .cells import AbstractCell as AbstractCell
 from .cells import Cubic as Cubic
 from .cells import DeviceCells as DeviceCells
@@ -17,6 +19,13 @@ from .chip import ideal_weights as ideal_weights
 from .chip import layer_key as layer_key
 from .chip import program as program
 from .chip import write as write
+from .converters import Adc as Adc
+from .converters import Dac as Dac
+from .converters import FlashInl as FlashInl
+from .converters import PolynomialInl as PolynomialInl
+from .converters import RampInl as RampInl
+from .converters import SarInl as SarInl
+from .converters import calibrate_range as calibrate_range
 from .cost import LevelCost as LevelCost
 from .cost import ProgrammingCost as ProgrammingCost
 from .cost import layer_cost as layer_cost
