@@ -190,6 +190,30 @@ def weights_to_levels(
     return levels.astype(jnp.int32)
 
 
+def weights_to_positions(
+    weights: Float[Array, "*shape"],
+    scale: Float[Array, "..."],
+    *,
+    n_levels: Any,
+    ratio: ScalarLike,
+    mapping: WeightMapping,
+) -> Float[Array, "devices *shape"]:
+    """Return the place in the window of each device's level, with a gradient to the weights.
+
+    The value is ``level / (n - 1)``. The gradient is that of devices without levels
+    (straight-through): zero beyond the full scale, and for the device of a pair that rests.
+    Arguments as `weights_to_levels`.
+    """
+    fractions = _fractions(jnp.clip(weights / scale, -1, 1), mapping)
+    levels = _nearest_level(fractions, n_levels=n_levels, ratio=ratio, mapping=mapping)
+    position = levels / (jnp.asarray(n_levels, weights.dtype) - 1)
+    smooth = fractions
+    if mapping.space == "R" and mapping.assign == "nearest":
+        r = jnp.asarray(ratio, weights.dtype)
+        smooth = r * fractions / (1 + (r - 1) * fractions)
+    return smooth + jax.lax.stop_gradient(position - smooth)
+
+
 def levels_to_conductance(
     levels: Int[Array, "*shape"],
     *,

@@ -101,6 +101,12 @@ class AbstractConverter(eqx.Module):
         self.inl = inl
         self.noise_std = optional_error("noise_std", noise_std)
 
+    @property
+    def errs(self) -> bool:
+        """Whether there is anything beside quantisation: errors of single lines, or noise."""
+        parts = (self.gain_std, self.offset_std, self.inl, self.noise_std)
+        return any(part is not None for part in parts)
+
     def lsb(self, *, bipolar: bool = True) -> float:
         """Return one LSB in full scales; 0 without quantisation."""
         return 0.0 if self.bits is None else 1.0 / steps_per_unit(self.bits, bipolar=bipolar)
