@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from .._types import Array, Float, ScalarLike, UInt
 from .hardware import DeviceStatistics
 from .mapping import (
+    MAX_BITS,
     WeightMapping,
     conductance_fraction,
     fractions_to_weights,
@@ -29,22 +30,23 @@ class Chip(eqx.Module):
 
     Attributes:
         levels: Level of each device, 0 at `r_high`; the devices of a weight along the first axis.
-            None for a chip whose weights are still trained: its levels follow from them.
+            Devices without levels have their place in the window, 0 to 1, instead. None for a chip
+            whose weights are still trained: its levels follow from them.
         drawn: What is random about the writing of each device (lifetime: frozen).
         effects: What is random about the other effects on its devices, in their order (frozen).
         arrays: What is random about the converters and amplifiers of each array (frozen); None
             without a tile.
         scale: Full scale of the weights, as `analogjax.crossbar.weight_scale` returns it.
-        n_levels: Levels per device.
+        n_levels: Levels per device; None for devices without levels.
         t: Time since programming [s].
     """
 
-    levels: UInt[Array, "devices *shape"] | None
+    levels: UInt[Array, "devices *shape"] | Float[Array, "devices *shape"] | None
     drawn: Float[Array, "devices *shape"]
     effects: tuple[PyTree, ...]
     arrays: PyTree
     scale: Float[Array, "..."]
-    n_levels: Float[Array, ""]
+    n_levels: Float[Array, ""] | None
     t: Float[Array, ""]
 
 
@@ -59,16 +61,19 @@ def assign_levels(
     *,
     n_levels: Any,
     mapping: WeightMapping,
-) -> tuple[UInt[Array, "devices *shape"], Float[Array, "..."]]:
+) -> tuple[UInt[Array, "devices *shape"] | Float[Array, "devices *shape"], Float[Array, "..."]]:
     """Return the level of each device and the full scale: what all chips share."""
     ratio = device.ratio
-    scale = weight_scale(weights, n_levels=n_levels, ratio=ratio, mapping=mapping)
+    options = {"n_levels": n_levels, "ratio": ratio, "mapping": mapping}
+    scale = weight_scale(weights, **options)
+    if n_levels is None:
+        return weights_to_positions(weights, scale, **options), scale
     levels = weights_to_levels(weights, scale, n_levels=n_levels, ratio=ratio, mapping=mapping)
     return levels.astype(jnp.uint16), scale
 
 
 def write(
-    levels: UInt[Array, "devices *shape"],
+    levels: UInt[Array, "devices *shape"] | Float[Array, "devices *shape"],
     scale: Float[Array, "..."],
     device: DeviceStatistics,
     *,
@@ -91,7 +96,7 @@ def write(
         effects=effects,
         arrays=arrays,
         scale=scale,
-        n_levels=jnp.asarray(n_levels, jnp.float32),
+        n_levels=None if n_levels is None else jnp.asarray(n_levels, jnp.float32),
         t=jnp.zeros((), jnp.float32),
     )
 
@@ -112,7 +117,7 @@ def program(
     Args:
         weights: Weights of one layer; the last axis is the output channel.
         device: Window, write error and other effects of the devices.
-        n_levels: Levels per device; may be traced.
+        n_levels: Levels per device; may be traced. None for devices without levels.
         mapping: From weights to levels.
         key: Random key of this layer of this chip.
         tile: The arrays that hold the devices, None for none.
@@ -156,11 +161,13 @@ def hold(
         device: Statistics of the devices.
         mapping: From weights to levels.
         weights: The weights of the layer, which no chip and one that is still trained need.
-        n_levels: Levels per device, which no chip needs.
+        n_levels: Levels per device, which no chip needs; None for devices without levels.
     """
     if chip is not None and chip.levels is not None:
         scale = chip.scale
-        position = chip.levels.astype(scale.dtype) / (chip.n_levels - 1)
+        position = chip.levels
+        if chip.n_levels is not None:
+            position = position.astype(scale.dtype) / (chip.n_levels - 1)
     else:
         options = {
             "n_levels": n_levels if chip is None else chip.n_levels,
@@ -172,7 +179,8 @@ def hold(
     if chip is None:
         fractions = conductance_fraction(position, ratio=device.ratio, space=mapping.space)
         return Held(fractions, None, scale)
-    error = device.write_error.error(chip.drawn, position, n_levels=chip.n_levels, t=chip.t)
+    most = 2**MAX_BITS if chip.n_levels is None else chip.n_levels
+    error = device.write_error.error(chip.drawn, position, n_levels=most, t=chip.t)
     fractions = conductance_fraction(position + error, ratio=device.ratio, space=mapping.space)
     if not device.effects:
         return Held(fractions, None, scale)

@@ -104,14 +104,14 @@ class Hardware(eqx.Module):
     Attributes:
         device: Window and write error of the devices.
         mapping: From weights to levels.
-        bits: Bits per device: ``2^bits`` levels.
+        bits: Bits per device: ``2^bits`` levels; None for devices without levels.
         tile: The arrays that hold the devices; None for one array of any size with exact inputs
             and outputs.
     """
 
     device: DeviceStatistics
     mapping: WeightMapping = eqx.field(static=True)
-    bits: int = eqx.field(static=True)
+    bits: int | None = eqx.field(static=True)
     tile: Tile | None
 
     def __init__(
@@ -119,7 +119,7 @@ class Hardware(eqx.Module):
         device: DeviceStatistics,
         mapping: WeightMapping | None = None,
         *,
-        bits: int,
+        bits: int | None,
         tile: Tile | None = None,
     ):
         """Make hardware.
@@ -127,7 +127,8 @@ class Hardware(eqx.Module):
         Args:
             device: Window and write error of the devices.
             mapping: From weights to levels; None for the default one.
-            bits: Bits per device, a whole number of at least 1.
+            bits: Bits per device, a whole number of at least 1; None for devices that take any
+                conductance of their window.
             tile: The arrays that hold the devices; None for exact inputs and outputs.
 
         Raises:
@@ -138,7 +139,8 @@ class Hardware(eqx.Module):
         self.mapping = WeightMapping() if mapping is None else mapping
         self.bits = bits
         self.tile = tile
-        check_bits(bits, device)
+        if bits is not None:
+            check_bits(bits, device)
         space = device.write_error.space
         if space is not None and space != self.mapping.space:
             raise ValueError(
@@ -147,9 +149,9 @@ class Hardware(eqx.Module):
             )
 
     @property
-    def n_levels(self) -> int:
-        """Levels per device."""
-        return int(level_count(self.bits))
+    def n_levels(self) -> int | None:
+        """Levels per device; None for devices without levels."""
+        return None if self.bits is None else int(level_count(self.bits))
 
     def ideal(self) -> Hardware:
         """Return hardware of perfect devices and circuits: what is left is quantisation alone."""

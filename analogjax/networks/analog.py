@@ -51,7 +51,7 @@ class _AnalogLayer(nnx.Module):
     input_range: ConverterRange
     output_range: ConverterRange
     mapping: WeightMapping
-    n_levels: int
+    n_levels: int | None
 
     def __init__(self, layer: nnx.Module, hardware: Hardware, device: DeviceParam, tile: TileParam):
         """Make an analog layer of a digital one; it shares the variables of that layer.
