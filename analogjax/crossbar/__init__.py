@@ -1,5 +1,6 @@
 """Crossbar arrays: from levels to weights, and through wires (converters, domains follow)."""
 
+from . import nonidealities as nonidealities
 from .cells import AbstractCell as AbstractCell
 from .cells import Cubic as Cubic
 from .cells import DeviceCells as DeviceCells
