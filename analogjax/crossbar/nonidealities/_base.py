@@ -127,7 +127,9 @@ class AbstractReadNoise(AbstractNonideality):
 def safe_sqrt(variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return the square root, with gradient zero instead of infinite where it is zero."""
     positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+    # Arrays as branches: a plain number passes through float64 on its way, with 64-bit floats on.
+    safe = jnp.where(positive, variance, jnp.ones_like(variance))
+    return jnp.where(positive, jnp.sqrt(safe), jnp.zeros_like(variance))
 
 
 def magnitude(value: ScalarLike) -> Scalar:
@@ -144,6 +146,11 @@ def fraction(g: Float[Array, "*shape"], window: Window) -> Float[Array, "*shape"
     """Return where in the window conductances are, ``(G - g_min) / (g_max - g_min)``."""
     low, high = ends(window, g)
     return (g - low) / (high - low)
+
+
+def clip(x: Float[Array, "*shape"], low: Any, high: Any) -> Float[Array, "*shape"]:
+    """Return `jnp.clip`, without the float64 that it passes plain numbers through."""
+    return jnp.minimum(jnp.maximum(x, low), high)
 
 
 def ends(window: Window, g: Float[Array, "..."]) -> Window:

@@ -14,7 +14,8 @@ from ._base import AbstractCellEffect, Window, magnitude
 class AccessResistance(AbstractCellEffect):
     """A resistance R in series with every device: ``G / (1 + G R)``.
 
-    That of a switched-on transistor: ohmic, the same in all cells, and part of the cell: no current of other cells flows through it.
+    That of a switched-on transistor: ohmic, the same in all cells, and part of the cell, so that no
+    current of other cells flows through it.
 
     Source: Kirchhoff's law; NeuroSim sizes R as a share of the lowest resistance of the device.
     """

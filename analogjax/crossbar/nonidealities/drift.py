@@ -124,4 +124,5 @@ def drift_compensation(y_0: Float[Array, "..."], y_t: Float[Array, "..."]) -> Fl
     """
     now = jnp.sum(jnp.abs(y_t))
     some = now > 0
-    return jnp.where(some, jnp.sum(jnp.abs(y_0)) / jnp.where(some, now, 1.0), 1.0)
+    one = jnp.ones_like(now)
+    return jnp.where(some, jnp.sum(jnp.abs(y_0)) / jnp.where(some, now, one), one)

@@ -18,7 +18,7 @@ from ..._checks import (
 )
 from ..._types import Array, Float, Scalar, ScalarLike
 from ..write_error import _uniform as uniform
-from ._base import AbstractCellEffect, Window, ends, magnitude, normal
+from ._base import AbstractCellEffect, Window, clip, ends, magnitude, normal
 
 
 class StuckCells(AbstractCellEffect):
@@ -78,8 +78,8 @@ class StuckCells(AbstractCellEffect):
         if self.width == 0:
             off = jnp.where(1 - number <= self.p_off, low, g)
             return jnp.where(number < self.p_on, high, off)
-        on = jnp.clip((self.p_on - number) / self.width, 0.0, 1.0)
-        off = jnp.clip((self.p_off - (1 - number)) / self.width, 0.0, 1.0)
+        on = clip((self.p_on - number) / self.width, 0.0, 1.0)
+        off = clip((self.p_off - (1 - number)) / self.width, 0.0, 1.0)
         return g + on * (high - g) + off * (low - g)
 
 

@@ -180,7 +180,7 @@ class FlickerNoise(AbstractReadNoise):
 def _growth(x: Scalar) -> Scalar:
     """Return ``(e^x - 1) / x`` with its slope, 1 at zero."""
     small = jnp.abs(x) < 0.03
-    safe = jnp.where(small, 1.0, x)
+    safe = jnp.where(small, jnp.ones_like(x), x)
     series = jnp.polyval(jnp.asarray([1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1], x.dtype), x)
     return jnp.where(small, series, jnp.expm1(safe) / safe)
 

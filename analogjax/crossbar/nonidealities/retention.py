@@ -12,7 +12,7 @@ from ..._checks import check_between, check_finite, check_not_negative, check_po
 from ..._types import Array, Float, Scalar, ScalarLike
 from ...constants import BOLTZMANN_EV, ROOM_TEMPERATURE
 from ..write_error import FLOAT
-from ._base import AbstractCellEffect, Window, ends, fraction, magnitude, normal
+from ._base import AbstractCellEffect, Window, clip, ends, fraction, magnitude, normal
 
 
 class ArrheniusRetention(AbstractCellEffect):
@@ -150,5 +150,5 @@ class NeuroSimRetention(AbstractCellEffect):
         sign = drawn.astype(g.dtype) if self.target is None else jnp.sign(self.target - u)
         log_t = jnp.log(jnp.maximum(jnp.asarray(t, g.dtype), 1.0))
         change = u * jnp.expm1(self.v * sign * log_t)
-        change = jnp.clip(change, jnp.minimum(-u, 0.0), jnp.maximum(1.0 - u, 0.0))
+        change = clip(change, jnp.minimum(-u, 0.0), jnp.maximum(1.0 - u, 0.0))
         return g + change * (high - low)

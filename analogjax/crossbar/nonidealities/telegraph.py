@@ -100,7 +100,9 @@ class TelegraphNoise(AbstractReadNoise):
         """
         self = self.cast(g.dtype)
         spread = safe_sqrt(self.p * (1 - self.p))
-        mean, unit = lax.stop_gradient((self.p, jnp.where(spread > 0, spread, 1.0)))
+        mean, unit = lax.stop_gradient(
+            (self.p, jnp.where(spread > 0, spread, jnp.ones_like(spread)))
+        )
 
         # States are drawn again for the gradient: kept, they would be a number per cell and input.
         @jax.checkpoint
@@ -143,9 +145,11 @@ def telegraph_chain(
     """
     check_positive("tau_0", tau_0, "s")
     check_positive("tau_1", tau_1, "s")
+    if not is_traced(times):
+        times = np.asarray(times, float)
     check_shape("times", times, (None,))
     check_finite("times", times)
-    if not is_traced(times) and np.any(np.diff(np.asarray(times, float)) < 0):
+    if not is_traced(times) and np.any(np.diff(times) < 0):
         raise ValueError("Argument `times` must not descend, but does.")
     times = jnp.asarray(times, jnp.result_type(float))
     p = _occupation(tau_0, tau_1)

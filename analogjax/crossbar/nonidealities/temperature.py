@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 from ..._checks import check_finite, check_not_negative, check_positive, is_traced
 from ..._types import Array, Float, Scalar, ScalarLike
 from ...constants import BOLTZMANN_EV, ROOM_TEMPERATURE
-from ._base import AbstractCellEffect, Window, fraction, magnitude
+from ._base import AbstractCellEffect, Window, clip, fraction, magnitude
 
 
 class TemperatureCoefficient(AbstractCellEffect):
@@ -89,7 +89,7 @@ class TemperatureCoefficient(AbstractCellEffect):
     ) -> Float[Array, "*shape"]:
         """Return the conductances [S]; see the class and `AbstractCellEffect`."""
         self = self.cast(g.dtype)
-        u = jnp.clip(fraction(g, window), 0.0, 1.0)
+        u = clip(fraction(g, window), 0.0, 1.0)
         barrier = self.activation_hrs + (self.activation_lrs - self.activation_hrs) * u
         rise = self.temperature - self.reference
         # 1 / T_0 - 1 / T without a difference of two near numbers.

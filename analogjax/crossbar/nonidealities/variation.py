@@ -7,6 +7,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ..._checks import check_choice, check_not_negative
@@ -101,7 +102,7 @@ def _places(g: Float[Array, "..."]) -> tuple[Array, Array]:
     places = []
     for back in (2, 1):
         n = g.shape[-back] if g.ndim >= back else 1
-        line = jnp.linspace(-0.5, 0.5, n, dtype=g.dtype) if n > 1 else jnp.zeros(1, g.dtype)
+        line = jnp.asarray(np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1), g.dtype)
         shape = [1] * g.ndim
         if g.ndim >= back:
             shape[-back] = n
