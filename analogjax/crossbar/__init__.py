@@ -2,6 +2,7 @@
 
 from .amplifier import LoadResistor as LoadResistor
 from .amplifier import Transimpedance as Transimpedance
+from . import nonidealities as nonidealities
 from .cells import AbstractCell as AbstractCell
 from .cells import Cubic as Cubic
 from .cells import DeviceCells as DeviceCells
