@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import jax
@@ -106,17 +107,19 @@ class _AnalogLayer(nnx.Module):
         layer = types.SimpleNamespace(**(vars(self) | {"kernel": weights}))
         return digital.__call__(layer, inputs, **options)
 
-    def _on_arrays(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+    def _on_arrays(
+        self, inputs: Float[Array, "batch inputs"], arrays: Arrays, key: PRNGKeyArray | None
+    ) -> Float[Array, "batch outputs"]:
         return array_product(
             inputs.astype(jnp.float32),
-            self.prepared(),
+            arrays,
             self.chip.get_value(),
             self.device.get_value(),
             self.tile.get_value(),
             mapping=self.mapping,
             input_range=self.input_range.get_value(),
             output_range=self.output_range.get_value(),
-            key=self.read.get_value(),
+            key=key,
         )
 
 
@@ -127,7 +130,8 @@ class AnalogLinear(_AnalogLayer, nnx.Linear):
         """Return ``inputs @ weights + bias``, as far as the arrays can."""
         if self.tile.get_value() is None:
             return self._apply(nnx.Linear, inputs, **options)
-        flat = self._on_arrays(inputs.reshape(-1, inputs.shape[-1]))
+        vectors = inputs.reshape(-1, inputs.shape[-1])
+        flat = self._on_arrays(vectors, self.prepared(), self.read.get_value())
         y = flat.reshape(*inputs.shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
@@ -147,16 +151,42 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
         """
         if self.tile.get_value() is None:
             return self._apply(nnx.Conv, inputs, **options)
-        seen = patches(
-            inputs,
-            self.kernel_size,
+        see = partial(
+            patches,
+            size=self.kernel_size,
             strides=_pair(self.strides),
             padding=self.padding if isinstance(self.padding, str) else _padding(self.padding),
             dilation=_pair(self.kernel_dilation),
         )
-        flat = self._on_arrays(seen.reshape(-1, seen.shape[-1]))
-        y = flat.reshape(*seen.shape[:-1], flat.shape[-1])
+        shape = jax.eval_shape(see, inputs).shape
+        count = _groups(shape)
+        groups = inputs.reshape(count, -1, *inputs.shape[1:])
+        key = self.read.get_value()
+        keys = None if key is None else jax.random.split(key, count)
+        # One group after another: what the kernels of all images see at once fits no cache.
+        arrays = self.prepared()
+        flat = jax.lax.map(
+            lambda group: self._on_arrays(
+                see(group[0]).reshape(-1, shape[-1]), arrays, key=group[1]
+            ),
+            (groups, keys),
+        )
+        y = flat.reshape(*shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
+
+
+_GROUP = 2**17
+"""Most numbers that the kernels of a group of images see: 0.5 MiB, about a core's cache."""
+
+
+def _groups(shape: tuple[int, ...]) -> int:
+    """Return the fewest equal groups of images in which kernels see no more than is good."""
+    images, each = shape[0], shape[1] * shape[2] * shape[3]
+    return next(
+        n
+        for n in range(1, images + 1)
+        if images % n == 0 and (images // n * each <= _GROUP or n == images)
+    )
 
 
 def _pair(value: Any) -> tuple[int, int]:
