@@ -7,6 +7,7 @@ one chain of arithmetic, which a compiler fuses into whatever adds the noise.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,6 +24,8 @@ _PARITY = 0x1BD11BDA
 _ROUNDS = 20
 
 
+# Compiled, so that eager mode is fused (and rounds) as compiled code is.
+@partial(jax.jit, static_argnames=("shape", "dtype"))
 def fresh_normal(
     key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32
 ) -> Float[Array, "..."]:

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from analogjax.crossbar._normal import fresh_normal
+from analogjax.crossbar.nonidealities import WeightNoise
 
 N = 2**20
 
@@ -63,3 +64,17 @@ def test_keys_of_other_generators_work():
     a, b = (fresh_normal(jax.random.key(s, impl="rbg"), (1000,)) for s in (0, 1))
     assert abs(float(jnp.mean(a))) < 5 / np.sqrt(1000)  # five standard errors
     assert not np.array_equal(a, b)
+
+
+def test_weight_noise_has_the_size_of_a_weights_full_scale():
+    window, noise = (jnp.asarray(1e-6), jnp.asarray(11e-6)), WeightNoise(0.05)
+    for devices in (1, 2):
+        shape = (devices, 300, 300)
+        moved = noise.apply(
+            jnp.zeros(shape), noise.draw(jax.random.key(0), shape), window=window, t=0.0
+        )
+        fractions = moved / 10e-6
+        # Of a pair w = w_m (g+ - g-), of one device w = w_m (2 g - 1).
+        weights = fractions[0] - fractions[1] if devices == 2 else 2 * fractions[0]
+        # Five standard errors of a standard deviation of 90,000 numbers.
+        assert float(weights.std()) == pytest.approx(0.05, rel=5 / np.sqrt(2 * 90_000))
