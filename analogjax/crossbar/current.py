@@ -16,7 +16,7 @@ subtracted digitally ("two_phase").
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,6 +25,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_choice, check_not_negative, check_positive, check_whole
 from .._types import Array, Float, Scalar, ScalarLike
+from ._optional import as_leaf
 from .amplifier import Transimpedance
 from .cells import AbstractCell
 from .converters import Adc, Dac, combine, slice_inputs
@@ -33,17 +34,14 @@ from .nonidealities import AbstractReadNoise
 from .nonidealities._base import safe_sqrt
 from .wires import effective_conductance, solve_crossbar
 
-# Networks compute in float32; what is computed in float64 keeps its precision beside it.
-_FLOAT = partial(jnp.asarray, dtype=jnp.float32)
-
 
 class Wires(eqx.Module):
     """Resistances along the lines of an array [ohm]; see `analogjax.crossbar.solve_crossbar`."""
 
-    r_word_line: Scalar = eqx.field(converter=_FLOAT)
-    r_bit_line: Scalar = eqx.field(converter=_FLOAT)
-    r_source: Scalar = eqx.field(converter=_FLOAT, default=0.0)
-    r_sense: Scalar = eqx.field(converter=_FLOAT, default=0.0)
+    r_word_line: Scalar = eqx.field(converter=as_leaf)
+    r_bit_line: Scalar = eqx.field(converter=as_leaf)
+    r_source: Scalar = eqx.field(converter=as_leaf, default=0.0)
+    r_sense: Scalar = eqx.field(converter=as_leaf, default=0.0)
     drive: str = eqx.field(static=True, default="left")
 
     def __check_init__(self):
@@ -52,15 +50,10 @@ class Wires(eqx.Module):
             check_not_negative(name, getattr(self, name), "ohm")
         check_choice("drive", self.drive, ("left", "both"))
 
-    def options(self) -> dict[str, Scalar | str | bool]:
-        """Return the arguments of the solvers of `analogjax.crossbar`."""
-        return {
-            "r_word_line": self.r_word_line,
-            "r_bit_line": self.r_bit_line,
-            "r_source": self.r_source,
-            "r_sense": self.r_sense,
-            "drive": self.drive,
-        }
+    def options(self, dtype: Any) -> dict[str, Any]:
+        """Return the arguments of the solvers of `analogjax.crossbar`, in a float type."""
+        names = ("r_word_line", "r_bit_line", "r_source", "r_sense")
+        return {name: getattr(self, name).astype(dtype) for name in names} | {"drive": self.drive}
 
 
 class CurrentArray(eqx.Module):
@@ -166,13 +159,13 @@ class CurrentDomain(AbstractDomain):
         check_choice("signed_inputs", signed_inputs, ("bipolar", "two_phase"))
         if output_range is not None:
             check_positive("output_range", output_range)
-        self.v_read = _FLOAT(v_read)
+        self.v_read = as_leaf(v_read)
         self.dac, self.wires, self.cell = dac, wires, cell
         self.noise = tuple(noise)
-        self.output_noise = _FLOAT(output_noise)
+        self.output_noise = as_leaf(output_noise)
         self.amplifier, self.adc = amplifier, adc
-        self.output_range = None if output_range is None else _FLOAT(output_range)
-        self.bandwidth, self.temperature = _FLOAT(bandwidth), _FLOAT(temperature)
+        self.output_range = None if output_range is None else as_leaf(output_range)
+        self.bandwidth, self.temperature = as_leaf(bandwidth), as_leaf(temperature)
         self.subtract, self.signed_inputs = subtract, signed_inputs
         self.input_bits, self.slice_bits = input_bits, slice_bits
         if input_bits is not None:
@@ -226,7 +219,7 @@ class CurrentDomain(AbstractDomain):
         if self.subtract == "analog":
             total = _pairs(total, devices, jnp.add)
         if self.wires is not None and self.cell is None:
-            lines = effective_conductance(lines, **self.wires.options(), throw=False)
+            lines = effective_conductance(lines, **self.wires.options(g.dtype), throw=False)
         if not self._by_lines:
             lines = _pairs(lines, devices, jnp.subtract)
             variance = None if variance is None else _pairs(variance, devices, jnp.add)
@@ -293,7 +286,7 @@ class CurrentDomain(AbstractDomain):
             i = jax.lax.map(lambda one: self._through_cells(one, prepared.g), v, batch_size=16)
         else:
             solution = solve_crossbar(
-                prepared.g, v, cell=self.cell, throw=False, **self.wires.options()
+                prepared.g, v, cell=self.cell, throw=False, **self.wires.options(v.dtype)
             )
             i = solution.currents.output
         i = i.astype(v.dtype)
