@@ -163,8 +163,8 @@ class AbstractConverter(eqx.Module):
 
 
 def at_code(table: Float[Array, "lines codes"], code: Array) -> Array:
-    """Return the entry of each line's table at codes (..., lines)."""
+    """Return the entry of each line's table at codes (..., lines), which must be codes."""
     lines, codes = table.shape
     first = jnp.arange(lines, dtype=code.dtype) * jnp.asarray(codes, code.dtype)
     index = code + jnp.broadcast_to(first, code.shape)
-    return table.reshape(-1).at[index].get(mode="clip")
+    return table.reshape(-1).at[index].get(mode="promise_in_bounds")

@@ -113,5 +113,7 @@ class AbstractReadNoise(AbstractNonideality):
 
 def safe_sqrt(variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return the square root, with gradient zero instead of infinite where it is zero."""
+    # With arrays, because `where` makes a float64 of a number.
+    zero, one = jnp.zeros_like(variance), jnp.ones_like(variance)
     positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, one)), zero)
