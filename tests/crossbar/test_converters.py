@@ -94,7 +94,7 @@ def test_the_gradient_by_the_range_is_that_of_a_learned_step():
     # Equation 3 of arXiv:1902.08153 for the step s, here scale / n.
     x, scale, bits = jnp.linspace(-3, 3, 41), 1.7, 4
     n = steps_per_unit(bits)
-    got = jax.jacobian(lambda s: quantise(x, bits, scale=s))(scale)
+    got = jax.jit(jax.jacobian(lambda s: quantise(x, bits, scale=s)))(scale)
     u = np.asarray(x) / (scale / n)
     by_step = np.where(u <= -n, -n, np.where(u >= n, n, np.round(u) - u))
     np.testing.assert_allclose(got, by_step / n, atol=1e-14)
@@ -122,10 +122,11 @@ def test_n10_signal_to_noise_of_a_coherent_sine():
     # 6 bits, 64 codes, a sine of 32 LSB about the middle between two codes: simulated elsewhere as
     # 37.61 dB; the formula 6.02 b + 1.76 gives 37.88.
     bits, samples, cycles = 6, 4096, 127
-    sine = jnp.sin(2 * jnp.pi * cycles * jnp.arange(samples) / samples)
+    sine = np.sin(2 * np.pi * cycles * np.arange(samples) / samples)
     amplitude = 32 / 63
-    error = Adc(bits)(0.5 + amplitude * sine, bipolar=False) - 0.5 - amplitude * sine
-    sqnr = 10 * jnp.log10(jnp.mean((amplitude * sine) ** 2) / jnp.mean(error**2))
+    error = np.asarray(Adc(bits)(jnp.asarray(0.5 + amplitude * sine), bipolar=False))
+    error = error - 0.5 - amplitude * sine
+    sqnr = 10 * np.log10(np.mean((amplitude * sine) ** 2) / np.mean(error**2))
     np.testing.assert_allclose(sqnr, 37.61, atol=0.005)
     assert abs(sqnr - (6.02 * bits + 1.76)) < 0.3
 
@@ -169,7 +170,7 @@ def test_a_dac_is_the_sum_of_its_parts(bipolar):
     np.testing.assert_allclose(noise, 0.01 * jax.random.normal(KEY, x.shape), atol=1e-8)
 
 
-@pytest.mark.parametrize(("name", "bipolar"), [("sar", True), ("flash", False), ("ramp", True)])
+@pytest.mark.parametrize(("name", "bipolar"), [("sar", True), ("ramp", False)])
 def test_the_code_of_an_adc_is_that_of_its_decision_levels(name, bipolar):
     bits, lines = 6, 3
     adc = Adc(bits, gain_std=0.02, offset_std=0.03, inl=INLS[name])
@@ -216,7 +217,7 @@ def test_an_adc_of_zero_nonlinearity_is_the_quantiser():
         np.testing.assert_allclose(convert(flat, x, bipolar=bipolar), want, atol=1e-15)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(Dac, "sar"), (Dac, "ramp"), (Adc, "flash")])
+@pytest.mark.parametrize(("kind", "name"), [(Dac, "ramp"), (Adc, "flash")])
 def test_draws_magnitudes_and_gradients(kind, name):
     converter = kind(5, gain_std=0.02, offset_std=0.01, inl=INLS[name], noise_std=0.01)
     converter = jax.tree.map(lambda leaf: leaf.astype(float), converter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -100,6 +101,17 @@ class AbstractConverter(eqx.Module):
         self.offset_std = optional_error("offset_std", offset_std)
         self.inl = inl
         self.noise_std = optional_error("noise_std", noise_std)
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        x: Float[Array, "*batch lines"],
+        drawn: ConverterDraw | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
+        bipolar: bool = True,
+    ) -> Float[Array, "*batch lines"]:
+        """Return the converted signals, in full scales."""
 
     def lsb(self, *, bipolar: bool = True) -> float:
         """Return one LSB in full scales; 0 without quantisation."""
