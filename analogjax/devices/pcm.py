@@ -52,9 +52,10 @@ class PCM(AbstractProgrammedDevice):
     def drift_exponent(self, conductance: ScalarLike) -> tuple[Scalar, Scalar]:
         """Return mean and standard deviation of the drift exponent, before the absolute value."""
         log_r = jnp.log(jnp.maximum(conductance / self.g_max, 1e-7))
+        # Not `jnp.clip`, which passes plain numbers through float64.
         return (
-            jnp.clip(0.0244 - 0.0155 * log_r, 0.049, 0.1),
-            jnp.clip(-0.0059 - 0.0125 * log_r, 0.008, 0.045),
+            jnp.minimum(jnp.maximum(0.0244 - 0.0155 * log_r, 0.049), 0.1),
+            jnp.minimum(jnp.maximum(-0.0059 - 0.0125 * log_r, 0.008), 0.045),
         )
 
     def program(

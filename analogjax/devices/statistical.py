@@ -207,7 +207,7 @@ class StatisticalDevice(AbstractProgrammedDevice):
         log_t = jnp.log(jnp.maximum(state.elapsed, 1.0))
         spread = self.relaxation_std + self.relaxation_std_growth * log_t
         shift = self.relaxation_mean * log_t + spread * state.character
-        return state.conductance + jnp.where(state.elapsed > 0, shift, 0.0)
+        return state.conductance + jnp.where(state.elapsed > 0, shift, jnp.zeros_like(shift))
 
     def read_std(self, state: ProgrammedState) -> Scalar:
         """Return the standard deviation [S] of a read."""
@@ -215,8 +215,10 @@ class StatisticalDevice(AbstractProgrammedDevice):
         ratio = (state.elapsed + self.read_duration) / (2 * self.read_duration)
         # Just programmed there is no flicker yet; the root's slope there would be infinite.
         begun = ratio > 1
-        octaves = jnp.where(begun, jnp.log(jnp.where(begun, ratio, 2.0)), 0.0)
-        root = jnp.where(begun, jnp.sqrt(jnp.where(begun, octaves, 1.0)), 0.0)
+        # Arrays as branches, because plain numbers pass through float64 on their way.
+        one, zero = jnp.ones_like(ratio), jnp.zeros_like(ratio)
+        octaves = jnp.where(begun, jnp.log(jnp.where(begun, ratio, 2 * one)), zero)
+        root = jnp.where(begun, jnp.sqrt(jnp.where(begun, octaves, one)), zero)
         flicker = self.read_flicker * jnp.maximum(jnp.log10(g / 1e-6), 0.0) * root
         saturating = -self.read_saturating_std * jnp.expm1(-g / self.read_saturating_scale)
         return flicker + saturating

@@ -113,6 +113,12 @@ class AbstractConverter(eqx.Module):
     ) -> Float[Array, "*batch lines"]:
         """Return the converted signals, in full scales."""
 
+    @property
+    def errs(self) -> bool:
+        """Whether there is anything beside quantisation: errors of single lines, or noise."""
+        parts = (self.gain_std, self.offset_std, self.inl, self.noise_std)
+        return any(part is not None for part in parts)
+
     def lsb(self, *, bipolar: bool = True) -> float:
         """Return one LSB in full scales; 0 without quantisation."""
         return 0.0 if self.bits is None else 1.0 / steps_per_unit(self.bits, bipolar=bipolar)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
+from ..._checks import check_not_negative
 from ..._types import Array, Float, Scalar, ScalarLike
+from ..write_error import FLOAT
+
+Effect = TypeVar("Effect", bound="AbstractNonideality")
 
 Window = tuple[Scalar, Scalar]
 """Conductances [S] of the ends of a device's window, lowest first."""
@@ -28,6 +32,14 @@ class AbstractNonideality(eqx.Module):
     lifetime: eqx.AbstractClassVar[str]
     """``"frozen"`` (drawn once per chip), ``"slow"`` (a function of the time since programming and
     of frozen draws) or ``"fresh"`` (drawn at every read)."""
+
+    def cast(self: Effect, dtype: Any) -> Effect:
+        """Return the same with all its numbers in this float type, so that code follows its input.
+
+        Made in float64, an effect computes in float32 where the conductances are float32; to keep
+        float64 out of a compiled network altogether, cast before it is compiled.
+        """
+        return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, self)
 
 
 class AbstractCellEffect(AbstractNonideality):
@@ -65,7 +77,8 @@ class AbstractCellEffect(AbstractNonideality):
         return None
 
     def check_time(self, t: Any) -> None:
-        """Raise unless the effect is known at this time [s] after programming; any by default."""
+        """Raise unless the effect is known at this time [s] after programming; from 0 on here."""
+        check_not_negative("t", t, "s")
 
 
 class AbstractReadNoise(AbstractNonideality):
@@ -113,7 +126,34 @@ class AbstractReadNoise(AbstractNonideality):
 
 def safe_sqrt(variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return the square root, with gradient zero instead of infinite where it is zero."""
-    # With arrays, because `where` makes a float64 of a number.
-    zero, one = jnp.zeros_like(variance), jnp.ones_like(variance)
     positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, one)), zero)
+    # Arrays as branches: a plain number passes through float64 on its way, with 64-bit floats on.
+    safe = jnp.where(positive, variance, jnp.ones_like(variance))
+    return jnp.where(positive, jnp.sqrt(safe), jnp.zeros_like(variance))
+
+
+def magnitude(value: ScalarLike) -> Scalar:
+    """Return a number as a leaf, in the default float type."""
+    return jnp.asarray(value, jnp.result_type(float))
+
+
+def normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Return standard normal numbers, float32 (networks compute in float32)."""
+    return jax.random.normal(key, shape, FLOAT)
+
+
+def fraction(g: Float[Array, "*shape"], window: Window) -> Float[Array, "*shape"]:
+    """Return where in the window conductances are, ``(G - g_min) / (g_max - g_min)``."""
+    low, high = ends(window, g)
+    return (g - low) / (high - low)
+
+
+def clip(x: Float[Array, "*shape"], low: Any, high: Any) -> Float[Array, "*shape"]:
+    """Return `jnp.clip`, without the float64 that it passes plain numbers through."""
+    return jnp.minimum(jnp.maximum(x, low), high)
+
+
+def ends(window: Window, g: Float[Array, "..."]) -> Window:
+    """Return the ends of the window in the float type of the conductances."""
+    low, high = window
+    return jnp.asarray(low, g.dtype), jnp.asarray(high, g.dtype)
