@@ -1,5 +1,7 @@
-"""Crossbar arrays: from levels to weights, and through wires (converters, domains follow)."""
+"""Crossbar arrays: from levels to weights, through wires, amplifiers and converters, on tiles."""
 
+from .amplifier import LoadResistor as LoadResistor
+from .amplifier import Transimpedance as Transimpedance
 from . import nonidealities as nonidealities
 from .cells import AbstractCell as AbstractCell
 from .cells import Cubic as Cubic
@@ -14,14 +16,25 @@ from .chip import assign_levels as assign_levels
 from .chip import chip_conductance as chip_conductance
 from .chip import chip_fractions as chip_fractions
 from .chip import chip_weights as chip_weights
-from .chip import ideal_weights as ideal_weights
+from .chip import hold as hold
 from .chip import layer_key as layer_key
 from .chip import program as program
+from .chip import trainable_chip as trainable_chip
 from .chip import write as write
+from .converters import Adc as Adc
+from .converters import Dac as Dac
+from .converters import FlashInl as FlashInl
+from .converters import PolynomialInl as PolynomialInl
+from .converters import RampInl as RampInl
+from .converters import SarInl as SarInl
+from .converters import calibrate_range as calibrate_range
 from .cost import LevelCost as LevelCost
 from .cost import ProgrammingCost as ProgrammingCost
 from .cost import layer_cost as layer_cost
 from .cost import programming_cost as programming_cost
+from .current import CurrentDomain as CurrentDomain
+from .current import Wires as Wires
+from .domain import AbstractDomain as AbstractDomain
 from .hardware import DeviceStatistics as DeviceStatistics
 from .hardware import Hardware as Hardware
 from .hardware import check_bits as check_bits
@@ -36,6 +49,11 @@ from .mapping import levels_to_conductance as levels_to_conductance
 from .mapping import quantise as quantise
 from .mapping import weight_scale as weight_scale
 from .mapping import weights_to_levels as weights_to_levels
+from .mapping import weights_to_positions as weights_to_positions
+from .product import Arrays as Arrays
+from .product import array_product as array_product
+from .product import prepare_arrays as prepare_arrays
+from .tiles import Tile as Tile
 from .wires import Solution as Solution
 from .wires import effective_conductance as effective_conductance
 from .wires import solve_crossbar as solve_crossbar

@@ -9,18 +9,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Float, ScalarLike, UInt
 from .hardware import DeviceStatistics
 from .mapping import (
+    MAX_BITS,
     WeightMapping,
     conductance_fraction,
     fractions_to_weights,
-    quantise,
     weight_scale,
     weights_to_levels,
+    weights_to_positions,
 )
+from .tiles import Tile
 
 
 class Chip(eqx.Module):
@@ -28,16 +30,23 @@ class Chip(eqx.Module):
 
     Attributes:
         levels: Level of each device, 0 at `r_high`; the devices of a weight along the first axis.
-        drawn: What is random about each device (lifetime: frozen).
+            Devices without levels have their place in the window, 0 to 1, instead. None for a chip
+            whose weights are still trained: its levels follow from them.
+        drawn: What is random about the writing of each device (lifetime: frozen).
+        effects: What is random about the other effects on its devices, in their order (frozen).
+        arrays: What is random about the converters and amplifiers of each array (frozen); None
+            without a tile.
         scale: Full scale of the weights, as `analogjax.crossbar.weight_scale` returns it.
-        n_levels: Levels per device.
+        n_levels: Levels per device; None for devices without levels.
         t: Time since programming [s].
     """
 
-    levels: UInt[Array, "devices *shape"]
+    levels: UInt[Array, "devices *shape"] | Float[Array, "devices *shape"] | None
     drawn: Float[Array, "devices *shape"]
+    effects: tuple[PyTree, ...]
+    arrays: PyTree
     scale: Float[Array, "..."]
-    n_levels: Float[Array, ""]
+    n_levels: Float[Array, ""] | None
     t: Float[Array, ""]
 
 
@@ -52,28 +61,42 @@ def assign_levels(
     *,
     n_levels: Any,
     mapping: WeightMapping,
-) -> tuple[UInt[Array, "devices *shape"], Float[Array, "..."]]:
+) -> tuple[UInt[Array, "devices *shape"] | Float[Array, "devices *shape"], Float[Array, "..."]]:
     """Return the level of each device and the full scale: what all chips share."""
     ratio = device.ratio
-    scale = weight_scale(weights, n_levels=n_levels, ratio=ratio, mapping=mapping)
+    options = {"n_levels": n_levels, "ratio": ratio, "mapping": mapping}
+    scale = weight_scale(weights, **options)
+    if n_levels is None:
+        return weights_to_positions(weights, scale, **options), scale
     levels = weights_to_levels(weights, scale, n_levels=n_levels, ratio=ratio, mapping=mapping)
     return levels.astype(jnp.uint16), scale
 
 
 def write(
-    levels: UInt[Array, "devices *shape"],
+    levels: UInt[Array, "devices *shape"] | Float[Array, "devices *shape"],
     scale: Float[Array, "..."],
     device: DeviceStatistics,
     *,
     n_levels: Any,
     key: PRNGKeyArray,
+    tile: Tile | None = None,
 ) -> Chip:
     """Write assigned levels into the devices of one chip. Arguments as `program`."""
+    effects = tuple(
+        # The write error has the key itself: what is added to a device does not change it.
+        effect.draw(jax.random.fold_in(key, 1 + k), levels.shape)
+        for k, effect in enumerate(device.effects)
+    )
+    arrays = None
+    if tile is not None:
+        arrays = tile.draw(jax.random.fold_in(key, 0), levels.shape)
     return Chip(
         levels=levels,
         drawn=device.write_error.draw(key, levels.shape),
+        effects=effects,
+        arrays=arrays,
         scale=scale,
-        n_levels=jnp.asarray(n_levels, jnp.float32),
+        n_levels=None if n_levels is None else jnp.asarray(n_levels, jnp.float32),
         t=jnp.zeros((), jnp.float32),
     )
 
@@ -87,57 +110,118 @@ def program(
     n_levels: Any,
     mapping: WeightMapping,
     key: PRNGKeyArray,
+    tile: Tile | None = None,
 ) -> Chip:
     """Write weights into devices.
 
     Args:
         weights: Weights of one layer; the last axis is the output channel.
-        device: Window and write error of the devices.
-        n_levels: Levels per device; may be traced.
+        device: Window, write error and other effects of the devices.
+        n_levels: Levels per device; may be traced. None for devices without levels.
         mapping: From weights to levels.
         key: Random key of this layer of this chip.
+        tile: The arrays that hold the devices, None for none.
     """
     levels, scale = assign_levels(weights, device, n_levels=n_levels, mapping=mapping)
-    return write(levels, scale, device, n_levels=n_levels, key=key)
+    return write(levels, scale, device, n_levels=n_levels, key=key, tile=tile)
+
+
+def trainable_chip(chip: Chip) -> Chip:
+    """Return the same draws on devices whose levels follow from the weights at every use."""
+    return eqx.tree_at(lambda c: c.levels, chip, None)
+
+
+class Held(eqx.Module):
+    """What the devices of a layer hold at one time.
+
+    Attributes:
+        fractions: Conductance fraction ``(G - g_min) / (g_max - g_min)`` of each device.
+        read_variance: Variance [S^2] of what single reads of each device give; None for none.
+        scale: Full scale of the weights.
+    """
+
+    fractions: Float[Array, "devices *shape"]
+    read_variance: Float[Array, "devices *shape"] | None
+    scale: Float[Array, "..."]
+
+
+def hold(
+    chip: Chip | None,
+    device: DeviceStatistics,
+    *,
+    mapping: WeightMapping,
+    weights: Float[Array, "*shape"] | None = None,
+    n_levels: Any = None,
+) -> Held:
+    """Return what the devices of a layer hold now.
+
+    Args:
+        chip: The programmed chip. None for devices without error or other effects, at the levels
+            nearest to `weights`: the gradient passes through the rounding as if there were none.
+        device: Statistics of the devices.
+        mapping: From weights to levels.
+        weights: The weights of the layer, which no chip and one that is still trained need.
+        n_levels: Levels per device, which no chip needs; None for devices without levels.
+    """
+    if chip is not None and chip.levels is not None:
+        scale = chip.scale
+        position = chip.levels
+        if chip.n_levels is not None:
+            position = position.astype(scale.dtype) / (chip.n_levels - 1)
+    else:
+        options = {
+            "n_levels": n_levels if chip is None else chip.n_levels,
+            "ratio": device.ratio,
+            "mapping": mapping,
+        }
+        scale = jax.lax.stop_gradient(weight_scale(weights, **options))
+        position = weights_to_positions(weights, scale, **options)
+    if chip is None:
+        fractions = conductance_fraction(position, ratio=device.ratio, space=mapping.space)
+        return Held(fractions, None, scale)
+    most = 2**MAX_BITS if chip.n_levels is None else chip.n_levels
+    error = device.write_error.error(chip.drawn, position, n_levels=most, t=chip.t)
+    fractions = conductance_fraction(position + error, ratio=device.ratio, space=mapping.space)
+    if not device.effects:
+        return Held(fractions, None, scale)
+    g_min, g_max = device.window
+    g, variance = g_min + (g_max - g_min) * fractions, None
+    for effect, drawn in zip(device.effects, chip.effects, strict=True):
+        options = {"window": (g_min, g_max), "t": chip.t}
+        std = effect.read_std(g, drawn, **options)
+        if std is not None:
+            variance = std**2 if variance is None else variance + std**2
+        g = effect.apply(g, drawn, **options)
+    return Held((g - g_min) / (g_max - g_min), variance, scale)
 
 
 def chip_fractions(
     chip: Chip, device: DeviceStatistics, *, mapping: WeightMapping
 ) -> Float[Array, "devices *shape"]:
     """Return the conductance fraction ``(G - g_min) / (g_max - g_min)`` of each device now."""
-    position = chip.levels.astype(chip.scale.dtype) / (chip.n_levels - 1)
-    error = device.write_error.error(chip.drawn, position, n_levels=chip.n_levels, t=chip.t)
-    return conductance_fraction(position + error, ratio=device.ratio, space=mapping.space)
+    return hold(chip, device, mapping=mapping).fractions
 
 
 def chip_conductance(
     chip: Chip, device: DeviceStatistics, *, mapping: WeightMapping
 ) -> Float[Array, "devices *shape"]:
     """Return the conductance [S] of each device now."""
-    g_min, g_max = 1 / device.r_high, 1 / device.r_low
+    g_min, g_max = device.window
     return g_min + (g_max - g_min) * chip_fractions(chip, device, mapping=mapping)
 
 
 @partial(jax.jit, static_argnames="mapping")
 def chip_weights(
-    chip: Chip, device: DeviceStatistics, *, mapping: WeightMapping
-) -> Float[Array, "*shape"]:
-    """Return the weights that the chip multiplies with now."""
-    fractions = chip_fractions(chip, device, mapping=mapping)
-    return fractions_to_weights(fractions, chip.scale, mapping=mapping)
-
-
-@partial(jax.jit, static_argnames="mapping")
-def ideal_weights(
-    weights: Float[Array, "*shape"],
+    chip: Chip | None,
     device: DeviceStatistics,
     *,
-    n_levels: Any,
     mapping: WeightMapping,
+    weights: Float[Array, "*shape"] | None = None,
+    n_levels: Any = None,
 ) -> Float[Array, "*shape"]:
-    """Return the weights as devices without write error hold them. Arguments as `program`."""
-    options = {"n_levels": n_levels, "ratio": device.ratio, "mapping": mapping}
-    return quantise(weights, weight_scale(weights, **options), **options)
+    """Return the weights that the chip multiplies with now. Arguments as `hold`."""
+    held = hold(chip, device, mapping=mapping, weights=weights, n_levels=n_levels)
+    return fractions_to_weights(held.fractions, held.scale, mapping=mapping)
 
 
 def age(chip: Chip, t: ScalarLike) -> Chip:

@@ -1,7 +1,8 @@
-"""The hardware a network runs on: devices, mapping, bits (tiles, converters and domains follow)."""
+"""The hardware a network runs on: devices, mapping from weights to levels, arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +13,8 @@ from .._checks import check_choice, check_positive, is_traced
 from .._types import Scalar, ScalarLike
 from .level_errors import LevelErrors, check_window
 from .mapping import WeightMapping, level_count
+from .nonidealities import AbstractCellEffect
+from .tiles import Tile
 from .write_error import (
     FLOAT,
     AbstractWriteError,
@@ -29,12 +32,14 @@ class DeviceStatistics(eqx.Module):
         r_low: Lowest resistance [ohm], float32 (networks compute in float32).
         r_high: Highest resistance [ohm], float32.
         write_error: Distribution of the write errors.
+        effects: What else becomes of a written conductance, in this order.
         name: Which device this is; empty if unknown.
     """
 
     r_low: Scalar
     r_high: Scalar
     write_error: AbstractWriteError
+    effects: tuple[AbstractCellEffect, ...]
     name: str = eqx.field(static=True)
 
     def __init__(
@@ -43,6 +48,7 @@ class DeviceStatistics(eqx.Module):
         r_high: ScalarLike,
         write_error: AbstractWriteError | None = None,
         *,
+        effects: Sequence[AbstractCellEffect] = (),
         name: str = "",
     ):
         """Make device statistics.
@@ -51,6 +57,7 @@ class DeviceStatistics(eqx.Module):
             r_low: Lowest resistance of the window [ohm].
             r_high: Highest resistance of the window [ohm].
             write_error: Distribution of the write errors; None for none.
+            effects: What else becomes of a written conductance: variation, drift, faults, ...
             name: Which device this is.
 
         Raises:
@@ -62,6 +69,7 @@ class DeviceStatistics(eqx.Module):
             check_window(float(r_low), float(r_high))
         self.r_low, self.r_high = jnp.asarray(r_low, FLOAT), jnp.asarray(r_high, FLOAT)
         self.write_error = NoError() if write_error is None else write_error
+        self.effects = tuple(effects)
         theirs = self.write_error.device
         if name and theirs and name != theirs:
             raise ValueError(
@@ -74,6 +82,21 @@ class DeviceStatistics(eqx.Module):
         """``r_high / r_low``."""
         return self.r_high / self.r_low
 
+    @property
+    def window(self) -> tuple[Scalar, Scalar]:
+        """Lowest and highest conductance [S]."""
+        return 1 / self.r_high, 1 / self.r_low
+
+    def check_time(self, t: Any) -> None:
+        """Raise unless errors and effects are known at this time [s] after programming."""
+        self.write_error.check_time(t)
+        for effect in self.effects:
+            effect.check_time(t)
+
+    def ideal(self) -> DeviceStatistics:
+        """Return devices of the same window without errors and effects."""
+        return DeviceStatistics(self.r_low, self.r_high, name=self.name)
+
 
 class Hardware(eqx.Module):
     """What a network is converted to.
@@ -81,22 +104,32 @@ class Hardware(eqx.Module):
     Attributes:
         device: Window and write error of the devices.
         mapping: From weights to levels.
-        bits: Bits per device: ``2^bits`` levels.
+        bits: Bits per device: ``2^bits`` levels; None for devices without levels.
+        tile: The arrays that hold the devices; None for one array of any size with exact inputs
+            and outputs.
     """
 
     device: DeviceStatistics
     mapping: WeightMapping = eqx.field(static=True)
-    bits: int = eqx.field(static=True)
+    bits: int | None = eqx.field(static=True)
+    tile: Tile | None
 
     def __init__(
-        self, device: DeviceStatistics, mapping: WeightMapping | None = None, *, bits: int
+        self,
+        device: DeviceStatistics,
+        mapping: WeightMapping | None = None,
+        *,
+        bits: int | None,
+        tile: Tile | None = None,
     ):
         """Make hardware.
 
         Args:
             device: Window and write error of the devices.
             mapping: From weights to levels; None for the default one.
-            bits: Bits per device, a whole number of at least 1.
+            bits: Bits per device, a whole number of at least 1; None for devices that take any
+                conductance of their window.
+            tile: The arrays that hold the devices; None for exact inputs and outputs.
 
         Raises:
             ValueError: Bits that are no such or more than the level tables speak for, or write
@@ -105,7 +138,9 @@ class Hardware(eqx.Module):
         self.device = device
         self.mapping = WeightMapping() if mapping is None else mapping
         self.bits = bits
-        check_bits(bits, device)
+        self.tile = tile
+        if bits is not None:
+            check_bits(bits, device)
         space = device.write_error.space
         if space is not None and space != self.mapping.space:
             raise ValueError(
@@ -114,14 +149,13 @@ class Hardware(eqx.Module):
             )
 
     @property
-    def n_levels(self) -> int:
-        """Levels per device."""
-        return int(level_count(self.bits))
+    def n_levels(self) -> int | None:
+        """Levels per device; None for devices without levels."""
+        return None if self.bits is None else int(level_count(self.bits))
 
     def ideal(self) -> Hardware:
-        """Return the same hardware with devices that have no write error: quantisation alone."""
-        device = DeviceStatistics(self.device.r_low, self.device.r_high, name=self.device.name)
-        return Hardware(device, self.mapping, bits=self.bits)
+        """Return hardware of perfect devices and circuits: what is left is quantisation alone."""
+        return Hardware(self.device.ideal(), self.mapping, bits=self.bits)
 
     @classmethod
     def from_tables(
@@ -133,6 +167,8 @@ class Hardware(eqx.Module):
         error: str = "empirical",
         bow: bool = True,
         device: str = "",
+        effects: Sequence[AbstractCellEffect] = (),
+        tile: Tile | None = None,
     ) -> Hardware:
         """Make hardware of devices with measured levels.
 
@@ -144,6 +180,8 @@ class Hardware(eqx.Module):
                 most levels) or ``"none"``.
             bow: Whether empirical errors keep their systematic part.
             device: The device that the tables must be of; empty for any.
+            effects: What else becomes of a written conductance.
+            tile: The arrays that hold the devices; None for exact inputs and outputs.
 
         Raises:
             ValueError: Tables of another device or space, or too few levels for the bits.
@@ -166,7 +204,7 @@ class Hardware(eqx.Module):
             "none": NoError,
         }
         statistics = DeviceStatistics(
-            finest.r_low, finest.r_high, errors[error](), name=finest.device
+            finest.r_low, finest.r_high, errors[error](), effects=effects, name=finest.device
         )
         mapping = WeightMapping(space=finest.space) if mapping is None else mapping
         if mapping.space != finest.space:
@@ -174,7 +212,7 @@ class Hardware(eqx.Module):
                 f"Argument `mapping` must have its levels in the space of the tables, "
                 f"{finest.space!r}, but has them in {mapping.space!r}."
             )
-        return cls(statistics, mapping, bits=bits)
+        return cls(statistics, mapping, bits=bits, tile=tile)
 
 
 def check_bits(bits: Any, device: DeviceStatistics) -> Any:

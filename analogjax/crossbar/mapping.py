@@ -190,6 +190,32 @@ def weights_to_levels(
     return levels.astype(jnp.int32)
 
 
+def weights_to_positions(
+    weights: Float[Array, "*shape"],
+    scale: Float[Array, "..."],
+    *,
+    n_levels: Any,
+    ratio: ScalarLike,
+    mapping: WeightMapping,
+) -> Float[Array, "devices *shape"]:
+    """Return the place in the window of each device's level, with a gradient to the weights.
+
+    The value is ``level / (n - 1)``. The gradient is that of devices without levels
+    (straight-through): zero beyond the full scale, and for the device of a pair that rests.
+    Arguments as `weights_to_levels`; `n_levels` None for devices without levels.
+    """
+    fractions = _fractions(jnp.clip(weights / scale, -1, 1), mapping)
+    smooth = fractions
+    if mapping.space == "R" and mapping.assign == "nearest":
+        r = jnp.asarray(ratio, weights.dtype)
+        smooth = r * fractions / (1 + (r - 1) * fractions)
+    if n_levels is None:
+        return smooth
+    levels = _nearest_level(fractions, n_levels=n_levels, ratio=ratio, mapping=mapping)
+    position = levels / (jnp.asarray(n_levels, weights.dtype) - 1)
+    return smooth + jax.lax.stop_gradient(position - smooth)
+
+
 def levels_to_conductance(
     levels: Int[Array, "*shape"],
     *,
@@ -281,7 +307,8 @@ def weight_scale(
 
     Args:
         weights: Weights; the last axis is the output channel.
-        n_levels: Levels per device; may be traced. Matters to the least-squares clip alone.
+        n_levels: Levels per device; may be traced. Matters to the least-squares clip alone, which
+            keeps all of the weights where there are no levels (None).
         ratio: ``r_high / r_low``; likewise.
         mapping: The map.
 
@@ -297,7 +324,7 @@ def weight_scale(
     else:
         scale = jnp.max(magnitude, axis=axes, keepdims=True)
     scale = jnp.where(scale > 0, scale, jnp.ones_like(scale))
-    if mapping.clip != "least_squares":
+    if mapping.clip != "least_squares" or n_levels is None:
         return scale
 
     def squared_error(candidate):

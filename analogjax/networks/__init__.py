@@ -6,7 +6,9 @@ from .analog import analog_layers as analog_layers
 from .analog import chips as chips
 from .analog import convert_to_analog as convert_to_analog
 from .analog import drift_analog_weights as drift_analog_weights
+from .analog import keep_arrays as keep_arrays
 from .analog import program_analog_weights as program_analog_weights
+from .analog import read_analog_weights as read_analog_weights
 from .build import NAMES as NAMES
 from .build import build as build
 from .build import parameter_count as parameter_count
@@ -25,5 +27,9 @@ from .tables import table_network as table_network
 from .transfer import fewest_bits as fewest_bits
 from .transfer import tolerated_width as tolerated_width
 from .transfer import transfer_accuracy as transfer_accuracy
+from .variables import ArrayState as ArrayState
 from .variables import ChipState as ChipState
+from .variables import ConverterRange as ConverterRange
 from .variables import DeviceParam as DeviceParam
+from .variables import ReadState as ReadState
+from .variables import TileParam as TileParam

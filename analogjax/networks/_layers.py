@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import check_shape
-from .._types import Array, Images
+from .._types import Array, Float, Images
 
 # Flax follows the dtype of what it is given: with 64-bit floats on, one float64 array would spread.
 _FLOAT32 = {"dtype": jnp.float32, "param_dtype": jnp.float32}
@@ -23,16 +23,50 @@ relu_linear = partial(linear, kernel_init=_HE)
 relu_conv = partial(nnx.Conv, kernel_init=_HE, **_FLOAT32)
 
 
+def patches(
+    x: Images,
+    size: Sequence[int],
+    *,
+    strides: Sequence[int] = (1, 1),
+    padding: Any = "VALID",
+    dilation: Sequence[int] = (1, 1),
+) -> Float[Array, "batch places_y places_x seen"]:
+    """Return what a convolution's kernel sees at each place, in the order of the kernel's axes.
+
+    Args:
+        x: Images.
+        size: Height and width of the kernel.
+        strides: Steps between places.
+        padding: ``"SAME"``, ``"VALID"`` or pairs of numbers of pixels.
+        dilation: Steps between the pixels that a kernel sees.
+
+    Returns:
+        (batch, height, width, kernel height * kernel width * channels).
+    """
+    seen = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    around = padding
+    if isinstance(padding, str):
+        around = jax.lax.padtype_to_pads(x.shape[1:3], seen, strides, padding)
+    x = jnp.pad(x, ((0, 0), *around, (0, 0)))
+    places = [(n - s) // step + 1 for n, s, step in zip(x.shape[1:3], seen, strides, strict=True)]
+
+    def shifted(*starts):
+        rows, columns = (
+            slice(start, start + step * (n - 1) + 1, step)
+            for start, step, n in zip(starts, strides, places, strict=True)
+        )
+        return x[:, rows, columns]
+
+    shifts = [
+        shifted(i * dilation[0], j * dilation[1]) for i in range(size[0]) for j in range(size[1])
+    ]
+    return jnp.concatenate(shifts, axis=-1)
+
+
 def _by_products(x: Array, kernel: Array, strides: Any, padding: Any, *_: Any, **__: Any) -> Array:
     """Return a convolution of stride 1 as one product of a matrix of patches with the kernel."""
-    size = kernel.shape[0]
-    if padding == "SAME":
-        around = ((size - 1) // 2, size // 2)
-        x = jnp.pad(x, ((0, 0), around, around, (0, 0)))
-    n, height, width = x.shape[0], x.shape[1] - size + 1, x.shape[2] - size + 1
-    shifts = [x[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
-    patches = jnp.concatenate(shifts, axis=-1)
-    return (patches @ kernel.reshape(-1, kernel.shape[-1])).reshape(n, height, width, -1)
+    seen = patches(x, kernel.shape[:2], padding=padding)
+    return seen @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _convolve(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:

@@ -3,7 +3,8 @@
 An analog layer *is* the digital layer it was made from (same attributes, same parameters, same
 forward pass), but multiplies with the weights that its devices hold. Its bias stays digital: it is
 added after the read-out, in float32. So do the activations, normalisations and poolings around it.
-Inputs and outputs are exact (converters and wires follow).
+Inputs and outputs are exact unless the hardware has a tile: then every layer is cut into arrays
+with converters, wires and amplifiers of their own (`analogjax.crossbar.Tile`).
 """
 
 from __future__ import annotations
@@ -13,22 +14,27 @@ import types
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
 from .._types import Array, Float, ScalarLike
 from ..crossbar import (
+    Arrays,
     Chip,
     Hardware,
     WeightMapping,
     age,
+    array_product,
     chip_weights,
-    ideal_weights,
     layer_key,
+    prepare_arrays,
     program,
+    trainable_chip,
 )
-from .variables import ChipState, DeviceParam
+from ._layers import patches
+from .variables import ArrayState, ChipState, ConverterRange, DeviceParam, ReadState, TileParam
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -38,59 +44,150 @@ class _AnalogLayer(nnx.Module):
 
     kernel: nnx.Param
     device: DeviceParam
+    tile: TileParam
     chip: ChipState
+    arrays: ArrayState
+    read: ReadState
+    input_range: ConverterRange
+    output_range: ConverterRange
     mapping: WeightMapping
-    n_levels: int
+    n_levels: int | None
 
-    def __init__(self, layer: nnx.Module, hardware: Hardware, device: DeviceParam):
+    def __init__(self, layer: nnx.Module, hardware: Hardware, device: DeviceParam, tile: TileParam):
         """Make an analog layer of a digital one; it shares the variables of that layer.
 
         Args:
             layer: The digital layer.
             hardware: Mapping and bits.
             device: Device statistics, one variable for all layers of a network.
+            tile: Its arrays, likewise.
         """
         for name, value in vars(layer).items():
             # Flax's own book-keeping is written anew as the attributes are set.
             if not name.startswith("_pytree__"):
                 setattr(self, name, value)
-        self.device = device
-        self.chip = ChipState(None)
+        self.device, self.tile = device, tile
+        self.chip, self.arrays, self.read = ChipState(None), ArrayState(None), ReadState(None)
+        self.input_range, self.output_range = ConverterRange(None), ConverterRange(None)
         self.mapping = hardware.mapping
         self.n_levels = hardware.n_levels
 
+    def prepared(self) -> Arrays:
+        """Return what all reads of the layer share now: kept, or found anew."""
+        kept = self.arrays.get_value()
+        if kept is not None:
+            return kept
+        return prepare_arrays(
+            self.chip.get_value(),
+            self.device.get_value(),
+            self.tile.get_value(),
+            mapping=self.mapping,
+            weights=self.kernel[...].astype(jnp.float32),
+            n_levels=self.n_levels,
+        )
+
     def weights(self) -> Float[Array, "..."]:
-        """Return the weights that the layer multiplies with now, float32.
+        """Return the weights that the layer's devices hold now, float32.
 
         Those of its chip; before programming, those of devices without write error.
         """
-        device, chip = self.device.get_value(), self.chip.get_value()
-        if chip is not None:
-            return chip_weights(chip, device, mapping=self.mapping)
-        kernel = self.kernel[...].astype(jnp.float32)
-        return ideal_weights(kernel, device, n_levels=self.n_levels, mapping=self.mapping)
+        return chip_weights(
+            self.chip.get_value(),
+            self.device.get_value(),
+            mapping=self.mapping,
+            weights=self.kernel[...].astype(jnp.float32),
+            n_levels=self.n_levels,
+        )
 
     def _apply(self, digital: type, inputs: Array, **options: Any) -> Array:
         # The digital layer's own forward pass, on the same attributes with another kernel: nothing
         # of its padding, strides or precision is written a second time.
-        layer = types.SimpleNamespace(**(vars(self) | {"kernel": self.weights()}))
+        weights = self.prepared().weights
+        layer = types.SimpleNamespace(**(vars(self) | {"kernel": weights}))
         return digital.__call__(layer, inputs, **options)
+
+    def _on_arrays(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        return array_product(
+            inputs.astype(jnp.float32),
+            self.prepared(),
+            self.chip.get_value(),
+            self.device.get_value(),
+            self.tile.get_value(),
+            mapping=self.mapping,
+            input_range=self.input_range.get_value(),
+            output_range=self.output_range.get_value(),
+            key=self.read.get_value(),
+        )
 
 
 class AnalogLinear(_AnalogLayer, nnx.Linear):
     """`nnx.Linear` with its kernel in devices and its bias digital; `weights` are what it holds."""
 
     def __call__(self, inputs: Array, **options: Any) -> Array:
-        """Return ``inputs @ weights + bias``."""
-        return self._apply(nnx.Linear, inputs, **options)
+        """Return ``inputs @ weights + bias``, as far as the arrays can."""
+        if self.tile.get_value() is None:
+            return self._apply(nnx.Linear, inputs, **options)
+        flat = self._on_arrays(inputs.reshape(-1, inputs.shape[-1]))
+        y = flat.reshape(*inputs.shape[:-1], flat.shape[-1])
+        return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
 
 class AnalogConv(_AnalogLayer, nnx.Conv):
     """`nnx.Conv` with its kernel in devices and its bias digital; `weights` are what it holds."""
 
     def __call__(self, inputs: Array, **options: Any) -> Array:
-        """Return the convolution of the inputs with the weights, plus the bias."""
-        return self._apply(nnx.Conv, inputs, **options)
+        """Return the convolution of the inputs with the weights, plus the bias.
+
+        On arrays every place of the image is a vector of inputs: one line for each place of the
+        kernel and channel.
+
+        Raises:
+            ValueError: On arrays, a convolution that is not two-dimensional, or has groups, input
+                dilation, a mask, or a padding by something else than zeros.
+        """
+        if self.tile.get_value() is None:
+            return self._apply(nnx.Conv, inputs, **options)
+        seen = patches(
+            inputs,
+            self.kernel_size,
+            strides=_pair(self.strides),
+            padding=self.padding if isinstance(self.padding, str) else _padding(self.padding),
+            dilation=_pair(self.kernel_dilation),
+        )
+        flat = self._on_arrays(seen.reshape(-1, seen.shape[-1]))
+        y = flat.reshape(*seen.shape[:-1], flat.shape[-1])
+        return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (1, 1) if value is None else (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _padding(padding: Any) -> tuple[tuple[int, int], ...]:
+    sides = _pair(padding)
+    return tuple((side, side) if isinstance(side, int) else tuple(side) for side in sides)
+
+
+def _check_on_arrays(name: str, layer: nnx.Module) -> None:
+    """Raise unless a layer can be cut into arrays."""
+    if not isinstance(layer, nnx.Conv):
+        return
+    wrong = None
+    if len(layer.kernel_size) != 2:
+        wrong = f"has {len(layer.kernel_size)} dimensions"
+    elif layer.feature_group_count != 1:
+        wrong = f"has {layer.feature_group_count} groups"
+    elif layer.mask is not None:
+        wrong = "has a mask"
+    elif _pair(layer.input_dilation) != (1, 1):
+        wrong = "dilates its inputs"
+    elif isinstance(layer.padding, str) and layer.padding not in ("SAME", "VALID"):
+        wrong = f"pads by {layer.padding}"
+    if wrong is not None:
+        raise ValueError(
+            "Argument `hardware` must be without a tile for a convolution that is not a plain one "
+            f"of images, but the layer {name!r} {wrong}; name it in `exclude`."
+        )
 
 
 _ANALOG: dict[type, type[_AnalogLayer]] = {nnx.Linear: AnalogLinear, nnx.Conv: AnalogConv}
@@ -164,24 +261,33 @@ def convert_to_analog(model: Model, hardware: Hardware, *, exclude: Sequence[str
             if not names
             else "Argument `exclude` must leave a layer to convert, but names all of them."
         )
-    device = DeviceParam(hardware.device)
+    device, tile = DeviceParam(hardware.device), TileParam(hardware.tile)
+    if hardware.tile is not None:
+        for name, layer in _layers(model, _ANALOG):
+            if name in chosen:
+                _check_on_arrays(name, layer)
 
     def convert(path: Sequence[Any], node: Any) -> Any:
         if type(node) in _ANALOG and layer_name(path) in chosen:
-            return _ANALOG[type(node)](node, hardware, device)
+            return _ANALOG[type(node)](node, hardware, device, tile)
         return node
 
     # `recursive_map` copies modules, but not the variables in them.
     return nnx.recursive_map(convert, nnx.clone(model))
 
 
-def program_analog_weights(analog: Model, *, key: PRNGKeyArray) -> Model:
+def program_analog_weights(analog: Model, *, key: PRNGKeyArray, trainable: bool = False) -> Model:
     """Return a new model: one chip, with the weights written into its devices.
+
+    It reads with the fresh noise of one read, drawn from the same key; see `read_analog_weights`
+    for others.
 
     Args:
         analog: A model of `convert_to_analog` (programmed or not); it is left as it is.
         key: The chip. The same key gives the same chip: each layer draws from the key and its own
             name, so that other layers do not matter.
+        trainable: Whether the levels follow the weights at every call, with a gradient that passes
+            straight through the rounding: for training on chips. Otherwise they are found now.
 
     Raises:
         ValueError: If the model has no analog layer.
@@ -194,8 +300,52 @@ def program_analog_weights(analog: Model, *, key: PRNGKeyArray) -> Model:
             n_levels=layer.n_levels,
             mapping=layer.mapping,
             key=layer_key(key, name),
+            tile=layer.tile.get_value(),
         )
-        layer.chip.set_value(chip)
+        layer.chip.set_value(trainable_chip(chip) if trainable else chip)
+        layer.arrays.set_value(None)
+    return read_analog_weights(new, key=key)
+
+
+def read_analog_weights(analog: Model, *, key: PRNGKeyArray | None) -> Model:
+    """Return a new model: the same chip, in another read. Its fresh noise is drawn anew.
+
+    Every forward pass of one model sees the same noise (each input its own): a model is a pure
+    function. What is frozen or slow does not change.
+
+    Args:
+        analog: A model of `convert_to_analog`; it is left as it is.
+        key: The read; None for one without fresh noise.
+
+    Raises:
+        ValueError: If the model has no analog layer.
+    """
+    new = nnx.clone(analog)
+    for name, layer in analog_layers(new).items():
+        layer.read.set_value(None if key is None else read_key(key, name))
+    return new
+
+
+def read_key(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
+    """Return the random key of a layer's read; what is frozen is drawn from another."""
+    return layer_key(jax.random.fold_in(key, 0), name)
+
+
+def keep_arrays(analog: Model) -> Model:
+    """Return a new model whose arrays are solved once instead of at every forward pass.
+
+    For evaluation: with wires a forward pass is then one matrix product per array. Gradients no
+    longer reach weights, devices and wires, and nothing follows a change of them.
+
+    Args:
+        analog: A model of `convert_to_analog`, programmed or not; it is left as it is.
+
+    Raises:
+        ValueError: If the model has no analog layer.
+    """
+    new = nnx.clone(analog)
+    for layer in analog_layers(new).values():
+        layer.arrays.set_value(layer.prepared())
     return new
 
 
@@ -220,8 +370,9 @@ def drift_analog_weights(analog: Model, *, t: ScalarLike) -> Model:
                 "Argument `analog` must be programmed (see `program_analog_weights`), "
                 f"but its layer {name!r} is not."
             )
-        layer.device.get_value().write_error.check_time(t)
+        layer.device.get_value().check_time(t)
         layer.chip.set_value(age(chip, t))
+        layer.arrays.set_value(None)
     return new
 
 

@@ -14,18 +14,22 @@ from jaxtyping import PRNGKeyArray
 
 from .._types import Array, Float, Int, ScalarLike
 from ..crossbar import (
+    Arrays,
+    Chip,
     DeviceStatistics,
     Hardware,
+    Tile,
     WeightMapping,
     age,
     assign_levels,
     check_bits,
-    chip_weights,
     layer_key,
+    prepare_arrays,
     write,
 )
 from ..data import check_images, check_labels, to_float
-from .analog import analog_layers, convert_to_analog, layer_name
+from .analog import analog_layers, convert_to_analog, layer_name, read_key
+from .variables import ArrayState, ChipState, ReadState
 
 
 def chip_keys(key: PRNGKeyArray, chips: int) -> Array:
@@ -74,27 +78,27 @@ def accuracy_over_chips(
         if value < 1:
             raise ValueError(f"Argument `{name}` must be at least 1, but is {value}.")
     n_levels = jnp.asarray(np.atleast_1d(check_bits(np.asarray(bits), hardware.device)))
-    hardware.device.write_error.check_time(t)
+    hardware.device.check_time(t)
     if len(split.y) == 0:
         raise ValueError("Argument `split` must hold at least one input, but is empty.")
     check_images(np.asarray(split.x), getattr(model, "input_shape", np.shape(split.x)[1:]))
-    names = frozenset(analog_layers(convert_to_analog(model, hardware, exclude=exclude)))
+    analog = convert_to_analog(model, hardware, exclude=exclude)
+    analog.eval()
     x, y, count = _in_batches(split, batch)
     if parallel is None:
         parallel = 1 if jax.default_backend() == "cpu" else min(chips, 16)
-    digital = nnx.clone(model)
-    digital.eval()
     one = jax.ShapeDtypeStruct((1, *x.shape[2:]), x.dtype)
-    classes = jax.eval_shape(lambda inputs: digital(to_float(inputs)), one).shape[-1]
+    classes = jax.eval_shape(lambda inputs: analog(to_float(inputs)), one).shape[-1]
     check_labels(np.asarray(split.y), classes)
-    graph, kernels, rest = nnx.split(
-        digital, lambda path, _: path[-1] == "kernel" and layer_name(path[:-1]) in names, ...
-    )
+    graph, states, rest = nnx.split(analog, (ChipState, ArrayState, ReadState), ...)
+    kernels = {name: layer.kernel[...] for name, layer in analog_layers(analog).items()}
     correct = _correct(
         graph,
-        kernels,
+        states,
         rest,
+        kernels,
         hardware.device,
+        hardware.tile,
         x,
         y,
         n_levels,
@@ -121,9 +125,11 @@ def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batc
 @partial(jax.jit, static_argnames=("graph", "mapping", "parallel"))
 def _correct(
     graph: nnx.GraphDef,
-    kernels: nnx.State,
+    states: nnx.State,
     rest: nnx.State,
+    kernels: dict[str, Array],
     device: DeviceStatistics,
+    tile: Tile | None,
     x: Array,
     y: Int[Array, "batches batch"],
     n_levels: Int[Array, " bits"],
@@ -134,36 +140,48 @@ def _correct(
     parallel: int,
 ) -> Int[Array, "bits chips"]:
     """Return how many inputs each chip classifies correctly."""
-    flat = [(path, kernel) for path, kernel in nnx.to_flat_state(kernels)]
 
-    def count(held: list[Array]) -> Int[Array, ""]:
-        """Return the number of inputs that these weights classify correctly."""
-        state = nnx.from_flat_state(
-            [(path, kernel.replace(w)) for (path, kernel), w in zip(flat, held, strict=True)]
-        )
+    def count(held: dict[str, tuple[Chip | None, Arrays]], key: Array) -> Int[Array, ""]:
+        """Return the number of inputs that these devices classify correctly."""
 
         def one_batch(batch):
-            logits = nnx.merge(graph, state, rest)(to_float(batch[0]))
-            return jnp.sum(jnp.argmax(logits, axis=-1) == batch[1], dtype=jnp.int32)
+            images, labels, number = batch
+            fresh = jax.random.fold_in(key, number)
+            values = {
+                name: {"chip": chip, "arrays": arrays, "read": read_key(fresh, name)}
+                for name, (chip, arrays) in held.items()
+            }
+            model = nnx.merge(graph, _with_values(states, values), rest)
+            logits = model(to_float(images))
+            return jnp.sum(jnp.argmax(logits, axis=-1) == labels, dtype=jnp.int32)
 
-        return jnp.sum(jax.lax.map(one_batch, (x, y)), dtype=jnp.int32)
+        return jnp.sum(jax.lax.map(one_batch, (x, y, jnp.arange(x.shape[0]))), dtype=jnp.int32)
 
     def one_depth(n):
-        assigned = [
-            assign_levels(
-                kernel.get_value().astype(jnp.float32), device, n_levels=n, mapping=mapping
-            )
-            for _, kernel in flat
-        ]
+        assigned = {
+            name: assign_levels(kernel.astype(jnp.float32), device, n_levels=n, mapping=mapping)
+            for name, kernel in kernels.items()
+        }
 
         def one_chip(key):
-            held = []
-            for (path, _), (levels, scale) in zip(flat, assigned, strict=True):
-                own = layer_key(key, layer_name(path[:-1]))
-                chip = age(write(levels, scale, device, n_levels=n, key=own), t)
-                held.append(chip_weights(chip, device, mapping=mapping))
-            return count(held)
+            held = {}
+            for name, (levels, scale) in assigned.items():
+                own = layer_key(key, name)
+                chip = age(write(levels, scale, device, n_levels=n, key=own, tile=tile), t)
+                arrays = prepare_arrays(chip, device, tile, mapping=mapping)
+                held[name] = (chip if tile is not None else None, arrays)
+            return count(held, key)
 
         return jax.lax.map(one_chip, keys, batch_size=parallel)
 
     return jax.lax.map(one_depth, n_levels)
+
+
+def _with_values(states: nnx.State, values: dict[str, dict[str, Any]]) -> nnx.State:
+    """Return states of layers with other values, by the name of the layer and of the state."""
+    return nnx.from_flat_state(
+        [
+            (path, variable.replace(values[layer_name(path[:-1])][path[-1]]))
+            for path, variable in nnx.to_flat_state(states)
+        ]
+    )
