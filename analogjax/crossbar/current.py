@@ -189,6 +189,10 @@ class CurrentDomain(AbstractDomain):
         """Without wires and without errors of the DACs, which an array's outputs share."""
         return self.wires is None and (self.dac is None or not self.dac.errs)
 
+    def unconverted(self) -> CurrentDomain:
+        """Return the same domain without its ADCs."""
+        return eqx.tree_at(lambda d: d.adc, self, None, is_leaf=lambda part: part is None)
+
     def draw(self, key: PRNGKeyArray, rows: int, outputs: int, devices: int) -> PyTree:
         """Return the frozen errors of drivers, amplifiers and converters."""
         lines = outputs if self.subtract == "analog" else outputs * devices + (devices == 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import jax
@@ -28,13 +28,22 @@ from ..crossbar import (
     age,
     array_product,
     chip_weights,
+    drift_gain,
     layer_key,
     prepare_arrays,
     program,
     trainable_chip,
 )
 from ._layers import patches
-from .variables import ArrayState, ChipState, ConverterRange, DeviceParam, ReadState, TileParam
+from .variables import (
+    ArrayState,
+    ChipState,
+    ConverterRange,
+    DeviceParam,
+    ReadGain,
+    ReadState,
+    TileParam,
+)
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -48,10 +57,13 @@ class _AnalogLayer(nnx.Module):
     chip: ChipState
     arrays: ArrayState
     read: ReadState
+    gain: ReadGain
     input_range: ConverterRange
     output_range: ConverterRange
     mapping: WeightMapping
     n_levels: int | None
+    probe: Callable[[_AnalogLayer, Array], None] | None
+    """Called with the inputs before they are multiplied; see `calibrate_converters`."""
 
     def __init__(self, layer: nnx.Module, hardware: Hardware, device: DeviceParam, tile: TileParam):
         """Make an analog layer of a digital one; it shares the variables of that layer.
@@ -68,7 +80,9 @@ class _AnalogLayer(nnx.Module):
                 setattr(self, name, value)
         self.device, self.tile = device, tile
         self.chip, self.arrays, self.read = ChipState(None), ArrayState(None), ReadState(None)
+        self.gain = ReadGain(None)
         self.input_range, self.output_range = ConverterRange(None), ConverterRange(None)
+        self.probe = None
         self.mapping = hardware.mapping
         self.n_levels = hardware.n_levels
 
@@ -103,12 +117,17 @@ class _AnalogLayer(nnx.Module):
         # The digital layer's own forward pass, on the same attributes with another kernel: nothing
         # of its padding, strides or precision is written a second time.
         weights = self.prepared().weights
+        gain = self.gain.get_value()
+        weights = weights if gain is None else gain * weights
         layer = types.SimpleNamespace(**(vars(self) | {"kernel": weights}))
         return digital.__call__(layer, inputs, **options)
 
     def _on_arrays(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
-        return array_product(
-            inputs.astype(jnp.float32),
+        inputs = inputs.astype(jnp.float32)
+        if self.probe is not None:
+            self.probe(self, inputs)
+        y = array_product(
+            inputs,
             self.prepared(),
             self.chip.get_value(),
             self.device.get_value(),
@@ -118,6 +137,8 @@ class _AnalogLayer(nnx.Module):
             output_range=self.output_range.get_value(),
             key=self.read.get_value(),
         )
+        gain = self.gain.get_value()
+        return y if gain is None else gain * y
 
 
 class AnalogLinear(_AnalogLayer, nnx.Linear):
@@ -304,6 +325,7 @@ def program_analog_weights(analog: Model, *, key: PRNGKeyArray, trainable: bool 
         )
         layer.chip.set_value(trainable_chip(chip) if trainable else chip)
         layer.arrays.set_value(None)
+        layer.gain.set_value(None)
     return read_analog_weights(new, key=key)
 
 
@@ -373,6 +395,33 @@ def drift_analog_weights(analog: Model, *, t: ScalarLike) -> Model:
         layer.device.get_value().check_time(t)
         layer.chip.set_value(age(chip, t))
         layer.arrays.set_value(None)
+    return new
+
+
+def compensate_drift(analog: Model, *, key: PRNGKeyArray, vectors: int = 64) -> Model:
+    """Return a new model: the same chip, each layer's outputs scaled to what they once were.
+
+    Args:
+        analog: A programmed model at some time (`drift_analog_weights`); it is left as it is.
+        key: Of the vectors of inputs that are read for it, see `analogjax.crossbar.drift_gain`.
+        vectors: How many.
+
+    Raises:
+        ValueError: If a layer is not programmed.
+    """
+    new = nnx.clone(analog)
+    layers = analog_layers(new)
+    for name, chip in chips(new).items():
+        layer = layers[name]
+        gain = drift_gain(
+            chip,
+            layer.device.get_value(),
+            layer.tile.get_value(),
+            mapping=layer.mapping,
+            key=layer_key(key, name),
+            vectors=vectors,
+        )
+        layer.gain.set_value(gain)
     return new
 
 
