@@ -14,9 +14,10 @@ from jax.typing import ArrayLike
 from ..._checks import is_traced
 from ..._types import Array, Bool, Float
 from ._arguments import Description, describe
-from .circuit import Field, Wires, join, sources
+from .circuit import Wires, join, sources
 from .linear import field, prepare
 from .nonlinear import newton
+from .ports import reduce, transfer
 from .solution import Solution, show
 
 MAX_STEPS = 1000
@@ -93,7 +94,7 @@ def solve_crossbar(
     )
     solution = _solve_batch(described, drive=drive, max_steps=max_steps)
     if throw:
-        _raise_unless(solution.ok, "solve_crossbar", max_steps)
+        _raise_unless(solution.ok, max_steps)
     return solution if jnp.ndim(v) == 2 else jax.tree.map(lambda x: x[0], solution)
 
 
@@ -105,28 +106,32 @@ def effective_conductance(
     r_source: ArrayLike = 0.0,
     r_sense: ArrayLike = 0.0,
     drive: str = "left",
-    rtol: float | None = None,
-    max_steps: int = MAX_STEPS,
     throw: bool = True,
 ) -> Float[Array, "rows cols"]:
     """Return the matrix [S] that an array of ohmic cells multiplies with, its wires included.
 
     ``solve_crossbar(g, v, ...).currents.output == v @ effective_conductance(g, ...)`` for grounded
-    bit lines: compute it once for a programmed array, and every batch is one matrix product. It
-    costs one solve for each word line or bit line, whichever are fewer. Differentiable as
-    `solve_crossbar` is; what backwards mode keeps does not grow with the number of solves.
+    bit lines: compute it once for a programmed array, and every batch is one matrix product. The
+    array is eliminated directly, block by block (see `ports`), which takes ``O(n^3)`` operations in
+    ``O(log n)`` batches of matrix products, as long as some ten solves. Differentiable in every
+    argument, forwards and backwards, any number of times.
 
-    Arguments and errors as `solve_crossbar`. Under `jax.jit`, where nothing can be raised, a row
-    (column) that did not converge is nan.
+    Arguments and errors as `solve_crossbar`. Under `jax.jit`, where nothing can be raised, the
+    matrix of an array that floats is not finite.
     """
     rows = np.shape(g)[0] if np.ndim(g) == 2 else 1
     v = jnp.zeros(rows, jnp.result_type(g, 1.0))
     described = describe(
-        g, v, r_word_line, r_bit_line, r_source, r_sense, 0.0, drive, None, rtol, max_steps
+        g, v, r_word_line, r_bit_line, r_source, r_sense, 0.0, drive, None, None, MAX_STEPS
     )
-    result, ok = _effective(described, drive=drive, max_steps=max_steps)
-    if throw:
-        _raise_unless(ok, "effective_conductance", max_steps)
+    ends = (r_source, r_sense)
+    closed = not is_traced(ends) and all(np.isfinite(np.asarray(r)).all() for r in ends)
+    result = _effective(described, drive=drive, closed=closed)
+    if throw and not is_traced(result) and not np.isfinite(np.asarray(result)).all():
+        raise RuntimeError(
+            "effective_conductance found no finite matrix: lines float, or conductances and "
+            "resistances differ too much for the precision. Use float64, or `solve_crossbar`."
+        )
     return result
 
 
@@ -153,34 +158,17 @@ def _solve_batch(d: Description, *, drive: str, max_steps: int) -> Solution:
     return _in_chunks(chunk, (d.v, d.v_bit), max(d.g.shape))
 
 
-@partial(jax.jit, static_argnames=("drive", "max_steps"))
-def _effective(
-    d: Description, *, drive: str, max_steps: int
-) -> tuple[Float[Array, "rows cols"], Bool[Array, " vectors"]]:
+@partial(jax.jit, static_argnames=("drive", "closed"))
+def _effective(d: Description, *, drive: str, closed: bool) -> Float[Array, "rows cols"]:
     wires = _wires(d, drive)
-    array = prepare(d.g, wires)
-    rows, cols = d.g.shape
-    # The circuit is reciprocal: what one volt at bit line j drives out of word line i is what one
-    # volt at word line i drives out of bit line j.
-    from_word = rows <= cols
-    unit = jnp.eye(min(rows, cols), dtype=d.g.dtype)
-    still = jnp.zeros((len(unit), max(rows, cols)), d.g.dtype)
-
-    # Recomputed backwards: the fields of all vectors together are large.
-    @jax.checkpoint
-    def chunk(potentials):
-        v_word, v_bit = potentials
-        source = sources(v_word, v_bit, wires)
-        x, status = field(array, source, rtol=d.rtol, max_steps=max_steps)
-        out = -x.i_bit[-1] if from_word else -_at_drivers(x)
-        return jnp.where(status.ok[:, None], out, jnp.nan), status.ok
-
-    out, ok = _in_chunks(chunk, (unit, still) if from_word else (still, unit), max(rows, cols))
-    return (out if from_word else out.T), ok
-
-
-def _at_drivers(x: Field) -> Float[Array, "vectors rows"]:
-    return x.i_word[0] if x.i_far is None else x.i_word[0] + x.i_far
+    word_far = None if wires.word_far is None else wires.word_far[::-1]
+    return transfer(
+        reduce(d.g[::-1], wires.word.T[::-1], wires.bit[::-1], open_end=word_far is None),
+        word_far,
+        wires.word_closed[::-1],
+        wires.bit_closed,
+        closed=closed,
+    )[::-1]
 
 
 def _wires(d: Description, drive: str) -> Wires:
@@ -213,10 +201,10 @@ def _in_chunks(function, vectors, length: int):
     return jax.tree.map(lambda x: x.reshape(chunks * size, *x.shape[2:])[:count], results)
 
 
-def _raise_unless(ok: Bool[Array, " vectors"], who: str, max_steps: int) -> None:
+def _raise_unless(ok: Bool[Array, " vectors"], max_steps: int) -> None:
     if not is_traced(ok) and not np.all(ok):
         raise RuntimeError(
-            f"{who} did not converge for {int(np.sum(~np.asarray(ok)))} of {ok.size} vectors "
-            f"within {max_steps} iterations: allow more (`max_steps`), ask for less (`rtol`), use "
-            f"float64, or look at `solution.ok` of `throw=False`."
+            f"solve_crossbar did not converge for {int(np.sum(~np.asarray(ok)))} of {ok.size} "
+            f"vectors within {max_steps} iterations: allow more (`max_steps`), ask for less "
+            f"(`rtol`), use float64, or look at `solution.ok` of `throw=False`."
         )
