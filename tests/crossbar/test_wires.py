@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 from pathlib import Path
@@ -195,6 +196,32 @@ def test_effective_conductance_of_a_tall_array():
     swapped = {b: turned[a] for pair in names.items() for a, b in (pair, pair[::-1])}
     other = effective(g[::-1, ::-1].T, **swapped)
     np.testing.assert_allclose(other, g_eff[::-1, ::-1].T, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("shape", "both"), [((20, 17), False), ((3, 5), True)], ids=str)
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    zero=st.sets(st.sampled_from(["r_word_line", "r_bit_line", "r_source", "r_sense"])),
+    floating=st.booleans(),
+    span=st.sampled_from([0.1, 1.0, 2.0]),
+)
+def test_effective_conductance_of_any_array(shape, both, seed, zero, floating, span):
+    # Blocks of 10 x 9 lines, two of them each way, a line short of full; and a single one.
+    rng = np.random.default_rng(seed)
+    options = {"zero": zero, "floating": floating, "both": both, "span": min(span, 2 - both)}
+    g, v, v_bit, wires = random_array(rng, *shape, **options)
+    output, device, *_ = reference(g, v, 0 * v_bit, wires, both=both)
+    # Traced, so that one program serves arrays with and without floating lines.
+    drive = "both" if both else "left"
+    g_eff = jitted_effective(drive)(g, wires)
+    scale = np.abs(device).max() + 1e-5 * g.max()
+    np.testing.assert_allclose(v @ g_eff, output, rtol=1e-9, atol=1e-10 * scale)
+
+
+@functools.cache
+def jitted_effective(drive):
+    return jax.jit(lambda g, wires: effective(g, drive=drive, **wires))
 
 
 def arguments(drive="left"):

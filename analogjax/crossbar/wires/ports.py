@@ -142,7 +142,7 @@ def transfer(
         eye = jnp.eye(len(ends), dtype=m.dtype)
         rhs = jnp.concatenate(rhs) * jnp.where(given, 1.0, scale)[:, None]
         x = jnp.linalg.solve(jnp.where(given[:, None], eye, matrix), rhs)
-        return -(m[rows : rows + cols] @ x).T * bit_closed.astype(m.dtype)
+        return -(m[rows : rows + cols] @ x).T * bit_closed.astype(m.dtype)[None]
 
     if word_far is not None:
         return solved(None)

@@ -125,7 +125,7 @@ def effective_conductance(
         g, v, r_word_line, r_bit_line, r_source, r_sense, 0.0, drive, None, None, MAX_STEPS
     )
     ends = (r_source, r_sense)
-    closed = not is_traced(ends) and all(np.isfinite(np.asarray(r)).all() for r in ends)
+    closed = not any(is_traced(r) or np.isinf(np.asarray(r)).any() for r in ends)
     result = _effective(described, drive=drive, closed=closed)
     if throw and not is_traced(result) and not np.isfinite(np.asarray(result)).all():
         raise RuntimeError(
