@@ -136,9 +136,9 @@ def sizes(config: Config, run: RunFolder) -> None:
         "Size and resistance",
         "Left: bit lines of equal cells under ideal word lines, all inputs at full scale, against "
         "I = (V/r) [1 - cosh(t (N - 1/2)) / cosh(t (N + 1/2))], cosh t = 1 + r G / 2. Middle and "
-        "right: arrays with both kinds of wires, driven at one end (solid) and at both (dashed). A "
-        "loss that is the same everywhere would be a gain; the right panel shows what is left after "
-        "the best single gain, root mean square, relative to the spread of the ideal outputs.",
+        "right: both kinds of wires, driven at one end (solid) or at both (dashed). A loss that is "
+        "the same everywhere would be a gain; the right panel shows what is left after the best "
+        "single gain, root mean square, relative to the spread of the ideal outputs.",
     )
     run.figure("sizes", fig, "Loss and error against the size of the array.")
     deviation = float(np.abs(ladder / closed - 1).max())
@@ -146,7 +146,6 @@ def sizes(config: Config, run: RunFolder) -> None:
     for d, drive in enumerate(DRIVES):
         for name, values in (("loss", loss), ("error", error)):
             run.metric(f"{name}_max_{drive}", values[d].max(), "largest size and resistance")
-    coords = {"drive": list(DRIVES), "lines": config.sizes, "resistance": config.resistances}
     dims = ("drive", "lines", "resistance")
     run.dataset(
         "sizes",
@@ -156,7 +155,11 @@ def sizes(config: Config, run: RunFolder) -> None:
                 "error": (dims, error, {"units": "1"}),
                 "ladder": (dims[1:], ladder, {"units": "1"}),
             },
-            coords,
+            {
+                "drive": list(DRIVES),
+                "lines": ("lines", config.sizes, {"units": "1"}),
+                "resistance": ("resistance", config.resistances, {"units": "ohm"}),
+            },
         ),
     )
     run.summary(

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from ..._checks import is_traced
 from ..._types import Array, Bool, Float
 from ._arguments import Description, describe
-from .circuit import Wires, join, sources
+from .circuit import Field, Wires, join, sources
 from .linear import field, prepare
 from .nonlinear import newton
 from .ports import reduce, transfer
@@ -25,6 +25,10 @@ MAX_STEPS = 1000
 # Numbers that the vectors solved together hold side by side at one node of a line. More of them
 # leave the cache, fewer pay for the steps of a pass. Assumed, not yet tuned.
 WIDTH = 2048
+
+# Lines along an array's shorter side below which its effective conductance is found column by
+# column: as fast there, and a smaller program to compile than that of blocks of cells.
+COLUMNS = 64
 
 
 def solve_crossbar(
@@ -111,13 +115,13 @@ def effective_conductance(
     """Return the matrix [S] that an array of ohmic cells multiplies with, its wires included.
 
     ``solve_crossbar(g, v, ...).currents.output == v @ effective_conductance(g, ...)`` for grounded
-    bit lines: compute it once for a programmed array, and every batch is one matrix product. The
-    array is eliminated directly, block by block (see `ports`), which takes ``O(n^3)`` operations in
-    ``O(log n)`` batches of matrix products, as long as some ten solves. Differentiable in every
-    argument, forwards and backwards, any number of times.
+    bit lines: compute it once for a programmed array, and every batch is one matrix product. An
+    array of 64 lines and more is eliminated directly, block by block (see `ports`): ``O(n^3)``
+    operations in ``O(log n)`` batches of matrix products. Differentiable in every argument,
+    forwards and backwards, any number of times.
 
     Arguments and errors as `solve_crossbar`. Under `jax.jit`, where nothing can be raised, the
-    matrix of an array that floats is not finite.
+    matrix of an array that floats, or of columns that did not converge, is not finite.
     """
     rows = np.shape(g)[0] if np.ndim(g) == 2 else 1
     v = jnp.zeros(rows, jnp.result_type(g, 1.0))
@@ -161,6 +165,8 @@ def _solve_batch(d: Description, *, drive: str, max_steps: int) -> Solution:
 @partial(jax.jit, static_argnames=("drive", "closed"))
 def _effective(d: Description, *, drive: str, closed: bool) -> Float[Array, "rows cols"]:
     wires = _wires(d, drive)
+    if min(d.shape) < COLUMNS:
+        return _by_columns(d, wires)
     word_far = None if wires.word_far is None else wires.word_far[::-1]
     return transfer(
         reduce(d.g[::-1], wires.word.T[::-1], wires.bit[::-1], open_end=word_far is None),
@@ -169,6 +175,32 @@ def _effective(d: Description, *, drive: str, closed: bool) -> Float[Array, "row
         wires.bit_closed,
         closed=closed,
     )[::-1]
+
+
+def _by_columns(d: Description, wires: Wires) -> Float[Array, "rows cols"]:
+    array = prepare(d.g, wires)
+    rows, cols = d.shape
+    # The circuit is reciprocal: what one volt at bit line j drives out of word line i is what one
+    # volt at word line i drives out of bit line j.
+    from_word = rows <= cols
+    unit = jnp.eye(min(rows, cols), dtype=d.g.dtype)
+    still = jnp.zeros((len(unit), max(rows, cols)), d.g.dtype)
+
+    # Recomputed backwards: the fields of all vectors together are large.
+    @jax.checkpoint
+    def chunk(potentials):
+        v_word, v_bit = potentials
+        source = sources(v_word, v_bit, wires)
+        x, status = field(array, source, rtol=d.rtol, max_steps=MAX_STEPS)
+        out = -x.i_bit[-1] if from_word else -_at_drivers(x)
+        return jnp.where(status.ok[:, None], out, jnp.nan)
+
+    out = _in_chunks(chunk, (unit, still) if from_word else (still, unit), max(rows, cols))
+    return out if from_word else out.T
+
+
+def _at_drivers(x: Field) -> Float[Array, "vectors rows"]:
+    return x.i_word[0] if x.i_far is None else x.i_word[0] + x.i_far
 
 
 def _wires(d: Description, drive: str) -> Wires:
