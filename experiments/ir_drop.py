@@ -252,8 +252,7 @@ def loss_and_error(out: np.ndarray, ideal: np.ndarray) -> tuple[float, float]:
 
 def ladder_loss(n: int, g: float, r: float) -> float:
     """Share of current that a bit line of `n` equal cells loses under ideal word lines."""
-    angle = np.arccosh(1 + r * g / 2)
-    # The quotient of hyperbolic cosines without overflow.
-    a, b = angle * (n - 0.5), angle * (n + 0.5)
-    quotient = np.exp(a - b) * (1 + np.exp(-2 * a)) / (1 + np.exp(-2 * b))
-    return float(1 - (1 - quotient) / (r * g * n))
+    # The difference of hyperbolic cosines as a product: nothing cancels.
+    angle = 2 * np.arcsinh(np.sqrt(r * g) / 2)
+    current = 2 * np.sinh(angle * n) * np.sinh(angle / 2) / np.cosh(angle * (n + 0.5))
+    return float(1 - current / (r * g * n))

@@ -22,8 +22,9 @@ def metrics(tmp_path_factory):
 
 
 def test_a_ladder_is_the_closed_form(metrics):
-    # The loss, 1e-3 of the current, is a difference: 1e-12 / 1e-3 of it is round-off.
-    assert metrics["ladder_deviation_max"] < 1e-7
+    # The loss, 6e-4 of the current at least, is a difference of numbers near 1 that are good to
+    # some 1e-12, the tolerance of the solve.
+    assert metrics["ladder_deviation_max"] < 1e-8
 
 
 def test_two_drivers_lose_less_than_one(metrics):
