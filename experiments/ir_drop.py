@@ -10,7 +10,9 @@ Accuracy of a network through exact wires is not shown yet: it will be a section
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -204,7 +206,8 @@ def nonlinear(config: Config, run: RunFolder) -> None:
         v = np.full((1, n), v_read)
         for name, cell in laws.items():
             output = solved("left")(g, v, r, r, cell).currents.output[0]
-            ideal = v_read * g if cell is None else np.asarray(cell.current(v_read, g))
+            one = (lambda c: v_read * c) if cell is None else partial(cell.current, v_read)
+            ideal = np.asarray(jax.vmap(one)(g.ravel()))
             losses[name].append(1 - float(output.sum()) / ideal.sum())
     fig, axis = aj.plotting.figure(1, 1, width=4.6)
     for name, values in losses.items():
