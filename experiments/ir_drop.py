@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -206,7 +207,7 @@ def nonlinear(config: Config, run: RunFolder) -> None:
         v = np.full((1, n), v_read)
         for name, cell in laws.items():
             output = solved("left")(g, v, r, r, cell).currents.output[0]
-            one = (lambda c: v_read * c) if cell is None else partial(cell.current, v_read)
+            one = partial(jnp.multiply, v_read) if cell is None else partial(cell.current, v_read)
             ideal = np.asarray(jax.vmap(one)(g.ravel()))
             losses[name].append(1 - float(output.sum()) / ideal.sum())
     fig, axis = aj.plotting.figure(1, 1, width=4.6)
