@@ -134,7 +134,8 @@ class AnalogTraining:
             if new_chips:
                 answering = program_analog_weights(model, key=chip, trainable=True)
             losses = optax.softmax_cross_entropy_with_integer_labels(answering(inputs), labels)
-            return jnp.mean(losses), nnx.split(model, nnx.Param, ...)[2]
+            _, _, changed = nnx.split(model, nnx.Param, ...)
+            return jnp.mean(losses), changed
 
         (value, other), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         updates, moments = self.optimiser.update(gradient, state.optimiser, state.parameters)

@@ -20,6 +20,8 @@ from analogjax.crossbar import (
     Transimpedance,
     WeightMapping,
     Wires,
+)
+from analogjax.crossbar import (
     nonidealities as n,
 )
 

@@ -95,9 +95,7 @@ def _ranked(run, config, kinds, cost, gain) -> None:
         "right everything else is on. What costs little alone may cost much where others have used "
         "up the margin, and what costs much alone may hide behind something else.",
     )
-    run.figure(
-        "on_off", fig, f"Mean and standard deviation over the same {config.chips} chips."
-    )
+    run.figure("on_off", fig, f"Mean and standard deviation over the same {config.chips} chips.")
 
 
 def _elasticities(run, config, kinds, slope, check) -> None:
