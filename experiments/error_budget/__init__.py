@@ -80,14 +80,23 @@ def losses(config, run, model, test, *, rounded: bool, cubic: bool = False) -> C
 def one_on(config, run, model, test, names) -> dict:
     """Every non-ideality alone, on devices without levels; arrays (loss and accuracy, chips)."""
     loss = losses(config, run, model, test, rounded=False)
-    none = dict.fromkeys(PARTS, 0.0)
-    found = {"none": np.stack(loss(none))}
+    full, none = dict.fromkeys(PARTS, 1.0), dict.fromkeys(PARTS, 0.0)
+    found = {"all": np.stack(loss(full)), "none": np.stack(loss(none))}
+    slopes = loss.gradient(full)
     with run.progress("one on", len(names)) as progress:
         for name in names:
             found[name] = np.stack(loss({**none, name: 1.0}))
+            found[f"slope_{name}"] = slopes[name]
+            found[f"difference_{name}"] = difference(config, loss, full, name)
             progress.advance()
-    found["all"] = np.stack(loss(dict.fromkeys(PARTS, 1.0)))
     return found
+
+
+def difference(config, loss, full, name) -> np.ndarray:
+    """Central difference of each chip's loss in one strength."""
+    h = config.step
+    up, down = (loss({**full, name: 1.0 + sign * h}).cross_entropy for sign in (1, -1))
+    return (up - down) / (2 * h)
 
 
 def one_off(config, run, model, test, names, *, cubic) -> dict:
@@ -96,13 +105,11 @@ def one_off(config, run, model, test, names, *, cubic) -> dict:
     full, none = dict.fromkeys(PARTS, 1.0), dict.fromkeys(PARTS, 0.0)
     found = {"all": np.stack(loss(full)), "none": np.stack(loss(none))}
     slopes = loss.gradient(full)
-    h = config.step
     with run.progress("one off", len(names)) as progress:
         for name in names:
             found[name] = np.stack(loss({**full, name: 0.0}))
             found[f"alone_{name}"] = np.stack(loss({**none, name: 1.0}))
             found[f"slope_{name}"] = slopes[name]
-            up, down = (loss({**full, name: 1.0 + sign * h}).cross_entropy for sign in (1, -1))
-            found[f"difference_{name}"] = (up - down) / (2 * h)
+            found[f"difference_{name}"] = difference(config, loss, full, name)
             progress.advance()
     return found
