@@ -9,7 +9,6 @@ import analogjax as aj
 
 from .parts import PARTS, QUANTISATION, SIZES
 
-
 _CHECKED = ("slope", "difference")
 
 
