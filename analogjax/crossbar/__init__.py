@@ -21,6 +21,7 @@ from .chip import layer_key as layer_key
 from .chip import program as program
 from .chip import trainable_chip as trainable_chip
 from .chip import write as write
+from .config import HardwareConfig as HardwareConfig
 from .converters import Adc as Adc
 from .converters import Dac as Dac
 from .converters import FlashInl as FlashInl

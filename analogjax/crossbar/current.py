@@ -30,7 +30,7 @@ from .amplifier import Transimpedance
 from .cells import AbstractCell
 from .converters import Adc, Dac, combine, slice_inputs
 from .domain import AbstractDomain, Weights
-from .nonidealities import AbstractReadNoise
+from .nonidealities import AbstractReadNoise, check_noise
 from .nonidealities._base import safe_sqrt
 from .wires import effective_conductance, solve_crossbar
 
@@ -155,6 +155,7 @@ class CurrentDomain(AbstractDomain):
         check_not_negative("output_noise", output_noise)
         check_positive("bandwidth", bandwidth, "Hz")
         check_positive("temperature", temperature, "K")
+        check_noise(noise)
         check_choice("subtract", subtract, ("analog", "digital"))
         check_choice("signed_inputs", signed_inputs, ("bipolar", "two_phase"))
         if output_range is not None:
@@ -261,7 +262,7 @@ class CurrentDomain(AbstractDomain):
         i = self._currents(driven * v_read, prepared, unit, keys[1])
         if output_range is None:
             output_range = x.shape[1] if self.output_range is None else self.output_range
-        full = jnp.asarray(output_range * unit, x.dtype)
+        full = jnp.asarray(output_range, x.dtype) * jnp.asarray(unit, x.dtype)
         if self.amplifier is None:
             z = i / (v_read * full)
         else:
@@ -283,7 +284,9 @@ class CurrentDomain(AbstractDomain):
         if self.cell is None:
             i = v @ prepared.g
         elif self.wires is None:
-            i = jax.lax.map(lambda one: self._through_cells(one, prepared.g), v, batch_size=16)
+            # A law is not a product: a few vectors at a time, each with a current for every cell.
+            law = jax.vmap(jax.vmap(self.cell.current, in_axes=(None, 0)))
+            i = jax.lax.map(lambda one: law(one, prepared.g).sum(0), v, batch_size=16)
         else:
             solution = solve_crossbar(
                 prepared.g, v, cell=self.cell, throw=False, **self.wires.options(v.dtype)
@@ -296,7 +299,8 @@ class CurrentDomain(AbstractDomain):
         keys = jax.random.split(key, 1 + len(self.noise))
         variance = jnp.zeros((1, 1), v.dtype)
         conditions = {"bandwidth": self.bandwidth, "temperature": self.temperature}
-        for noise, own in zip(self.noise, keys[1:], strict=True):
+        for given, own in zip(self.noise, keys[1:], strict=True):
+            noise = given.cast(v.dtype)
             if type(noise).sample is AbstractReadNoise.sample:
                 variance = variance + noise.variance(v, prepared.g, i, **conditions)
             else:
@@ -312,8 +316,3 @@ class CurrentDomain(AbstractDomain):
         output = self.output_noise.astype(v.dtype) * self.v_read.astype(v.dtype) * unit
         spread = output if only_output else safe_sqrt(variance + output**2)
         return i + spread * jax.random.normal(keys[0], i.shape, i.dtype)
-
-    def _through_cells(self, v, g):
-        """Return the currents of all lines at one vector of voltages, without wires."""
-        law = jax.vmap(jax.vmap(self.cell.current, in_axes=(None, 0)))
-        return law(v, g).sum(0)

@@ -70,7 +70,8 @@ class DeviceStatistics(eqx.Module):
             check_window(float(r_low), float(r_high))
         self.r_low, self.r_high = jnp.asarray(r_low, FLOAT), jnp.asarray(r_high, FLOAT)
         self.write_error = NoError() if write_error is None else write_error
-        self.effects = tuple(effects)
+        # No float64 in networks.
+        self.effects = tuple(effect.cast(FLOAT) for effect in effects)
         theirs = self.write_error.device
         if name and theirs and name != theirs:
             raise ValueError(

@@ -180,13 +180,12 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: Any) -> tuple[Any, Any]:
     return (1, 1) if value is None else (value, value) if isinstance(value, int) else tuple(value)
 
 
-def _padding(padding: Any) -> tuple[tuple[int, int], ...]:
-    sides = _pair(padding)
-    return tuple((side, side) if isinstance(side, int) else tuple(side) for side in sides)
+def _padding(padding: Any) -> list[tuple[int, int]]:
+    return [(side, side) if isinstance(side, int) else tuple(side) for side in _pair(padding)]
 
 
 def _check_on_arrays(name: str, layer: nnx.Module) -> None:

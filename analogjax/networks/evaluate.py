@@ -195,7 +195,7 @@ def _with_values(states: nnx.State, values: dict[str, dict[str, Any]]) -> nnx.St
     """Return states of layers with other values, by the name of the layer and of the state."""
     return nnx.from_flat_state(
         [
-            (path, variable.replace(values[layer_name(path[:-1])][path[-1]]))
+            (path, variable.replace(values[layer_name(path[:-1])][str(path[-1])]))
             for path, variable in nnx.to_flat_state(states)
         ]
     )

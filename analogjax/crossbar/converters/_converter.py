@@ -61,11 +61,12 @@ class AbstractConverter(eqx.Module):
         "noise_std": "fresh",
     }
 
-    bits: int | None = eqx.field(static=True)
-    gain_std: Scalar | None
-    offset_std: Scalar | None
-    inl: AbstractInl | None
-    noise_std: Scalar | None
+    # Defaults, so that a type checker sees the arguments of `__init__` as optional.
+    bits: int | None = eqx.field(static=True, default=8)
+    gain_std: Scalar | None = None
+    offset_std: Scalar | None = None
+    inl: AbstractInl | None = None
+    noise_std: Scalar | None = None
 
     def __init__(
         self,
