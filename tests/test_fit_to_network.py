@@ -96,7 +96,7 @@ def test_cells_of_a_population_differ_as_its_devices_do(tables, tmp_path):
     # the window reaches from w = 0 to there. Eight devices and twelve cells know a spread to some
     # 35 %, and a step device without variation has no other scatter.
     assert 0.05 < read(out)["error_from_write_to_write"] < 0.25
-    assert "device to device" in (out / "report.md").read_text()
+    assert "device to device" in (out / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_devices_drawn_from_the_posterior(tables, tmp_path):
     assert cli.main(["run", "fit_to_network", *small, "--out", str(out)]) == 0
     metrics = read(out)
     assert 0 < metrics["error_from_the_fit"] < 0.05
-    assert "effective" in (out / "report.md").read_text()
+    assert "effective" in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_population_takes_no_priors(tables, tmp_path, capsys):
