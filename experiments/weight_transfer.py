@@ -20,6 +20,7 @@ from analogjax.crossbar import (
     DeviceStatistics,
     GaussianError,
     Hardware,
+    HardwareConfig,
     LevelCost,
     WeightMapping,
     programming_cost,
@@ -72,6 +73,8 @@ class Config:
         )
     )
     """A film that forgets, for the accuracy against the delay."""
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    """The arrays that hold the devices."""
     show_contrast: bool = True
     error: str = "empirical"
     """``empirical`` draws errors from the tables; ``gaussian`` and ``student_t`` fit the table
@@ -169,6 +172,8 @@ def hardware(config, tables, mapping: str, space: str, bits: int) -> Hardware:
         bits=bits,
         mapping=WeightMapping(**MAPPINGS[mapping], space=space, assign=assign),
         error=config.error,
+        effects=config.hardware.effects(),
+        tile=config.hardware.tile(),
     )
 
 
@@ -212,8 +217,13 @@ def against_error(config, run, model, test, tables) -> dict:
     rows = []
     with run.progress("write errors", len(config.error_scale)) as progress:
         for scale in config.error_scale:
-            device = DeviceStatistics(first.device.r_low, first.device.r_high, GaussianError(scale))
-            devices = Hardware(device, first.mapping, bits=1)
+            device = DeviceStatistics(
+                first.device.r_low,
+                first.device.r_high,
+                GaussianError(scale),
+                effects=first.device.effects,
+            )
+            devices = Hardware(device, first.mapping, bits=1, tile=first.tile)
             rows.append(
                 accuracy_over_chips(model, devices, test, bits=bits, chips=config.chips, key=key)
             )
@@ -283,7 +293,8 @@ def report_accuracy(run, config, dataset, digital, results) -> int:
         "b bits are 2^b levels per device: a pair of devices then holds 2^(b+1) - 1 weights, zero "
         "among them; one device with an offset 2^b, zero not among them. The mappings were fixed "
         "beforehand; nothing was chosen on test images. Levels linear in resistance are assigned "
-        "as if they were linear in conductance: their bend stays in the weights.",
+        "as if they were linear in conductance: their bend stays in the weights. "
+        + config.hardware.describe(),
     )
     run.figure(
         "accuracy_bits",

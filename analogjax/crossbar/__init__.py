@@ -1,8 +1,8 @@
 """Crossbar arrays: from levels to weights, through wires, amplifiers and converters, on tiles."""
 
+from . import nonidealities as nonidealities
 from .amplifier import LoadResistor as LoadResistor
 from .amplifier import Transimpedance as Transimpedance
-from . import nonidealities as nonidealities
 from .cells import AbstractCell as AbstractCell
 from .cells import Cubic as Cubic
 from .cells import DeviceCells as DeviceCells
@@ -21,6 +21,7 @@ from .chip import layer_key as layer_key
 from .chip import program as program
 from .chip import trainable_chip as trainable_chip
 from .chip import write as write
+from .config import HardwareConfig as HardwareConfig
 from .converters import Adc as Adc
 from .converters import Dac as Dac
 from .converters import FlashInl as FlashInl
@@ -50,8 +51,14 @@ from .mapping import quantise as quantise
 from .mapping import weight_scale as weight_scale
 from .mapping import weights_to_levels as weights_to_levels
 from .mapping import weights_to_positions as weights_to_positions
+from .presets import PRESETS as PRESETS
+from .presets import preset_hardware as preset_hardware
+from .presets import programmed_hardware as programmed_hardware
+from .presets import standard_tile as standard_tile
 from .product import Arrays as Arrays
 from .product import array_product as array_product
+from .product import array_shares as array_shares
+from .product import drift_gain as drift_gain
 from .product import prepare_arrays as prepare_arrays
 from .tiles import Tile as Tile
 from .wires import Solution as Solution

@@ -206,7 +206,7 @@ class Transimpedance(eqx.Module):
         missing = jnp.clip(v, -knee, knee)
         rest = t - jnp.abs(v - missing) / slew
         slewing = rest < 0
-        share = -jnp.expm1(-rate * jnp.where(slewing, 0.0, rest))
+        share = -jnp.expm1(-rate * jnp.maximum(rest, 0))
         return jnp.where(slewing, jnp.sign(v) * slew * t, v - missing + missing * share)
 
 
@@ -255,6 +255,6 @@ def _soft_clip(v: Array, rail: Array, sharpness: Array) -> Array:
     large = jnp.maximum(size, 1)
     ratio = jnp.minimum(size, 1) / large
     # The gradient of 0^p by p would be nan.
-    safe = jnp.where(ratio > 0, ratio, 1.0)
-    power = jnp.where(ratio > 0, safe**sharpness, 0.0)
+    above = ratio > 0
+    power = jnp.where(above, jnp.where(above, ratio, large) ** sharpness, jnp.zeros_like(ratio))
     return rail * u / (large * (1 + power) ** (1 / sharpness))

@@ -169,6 +169,10 @@ def hold(
         if chip.n_levels is not None:
             position = position.astype(scale.dtype) / (chip.n_levels - 1)
     else:
+        if weights is None:
+            raise ValueError(
+                "Argument `weights` must be given for a chip without levels, but is None."
+            )
         options = {
             "n_levels": n_levels if chip is None else chip.n_levels,
             "ratio": device.ratio,

@@ -108,8 +108,16 @@ def layer_cost(
 
 
 def programming_cost(chips: Mapping[str, Chip], cost: LevelCost) -> ProgrammingCost:
-    """Return what it costs to program the layers of a network (see `analogjax.networks.chips`)."""
-    layers = [layer_cost(chip.levels, chip.n_levels, cost) for chip in chips.values()]
+    """Return what it costs to program the layers of a network (see `analogjax.networks.chips`).
+
+    Raises:
+        ValueError: Devices without levels.
+    """
+    layers = []
+    for name, chip in chips.items():
+        if chip.levels is None or chip.n_levels is None:
+            raise ValueError(f"Argument `chips` must have levels, but the layer {name!r} has none.")
+        layers.append(layer_cost(chip.levels, chip.n_levels, cost))
     return ProgrammingCost(
         *(
             sum(getattr(layer, f.name) for layer in layers)

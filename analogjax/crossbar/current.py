@@ -16,7 +16,7 @@ subtracted digitally ("two_phase").
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,25 +26,23 @@ from jaxtyping import PRNGKeyArray, PyTree
 from .._checks import check_choice, check_not_negative, check_positive, check_whole
 from .._types import Array, Float, Scalar, ScalarLike
 from ._normal import fresh_normal
+from ._optional import as_leaf
 from .amplifier import Transimpedance
 from .cells import AbstractCell
 from .converters import Adc, Dac, combine, slice_inputs
 from .domain import AbstractDomain, Weights
-from .nonidealities import AbstractReadNoise
+from .nonidealities import AbstractReadNoise, check_noise
 from .nonidealities._base import safe_sqrt
 from .wires import effective_conductance, solve_crossbar
-
-# Networks compute in float32; what is computed in float64 keeps its precision beside it.
-_FLOAT = partial(jnp.asarray, dtype=jnp.float32)
 
 
 class Wires(eqx.Module):
     """Resistances along the lines of an array [ohm]; see `analogjax.crossbar.solve_crossbar`."""
 
-    r_word_line: Scalar = eqx.field(converter=_FLOAT)
-    r_bit_line: Scalar = eqx.field(converter=_FLOAT)
-    r_source: Scalar = eqx.field(converter=_FLOAT, default=0.0)
-    r_sense: Scalar = eqx.field(converter=_FLOAT, default=0.0)
+    r_word_line: Scalar = eqx.field(converter=as_leaf)
+    r_bit_line: Scalar = eqx.field(converter=as_leaf)
+    r_source: Scalar = eqx.field(converter=as_leaf, default=0.0)
+    r_sense: Scalar = eqx.field(converter=as_leaf, default=0.0)
     drive: str = eqx.field(static=True, default="left")
 
     def __check_init__(self):
@@ -53,15 +51,10 @@ class Wires(eqx.Module):
             check_not_negative(name, getattr(self, name), "ohm")
         check_choice("drive", self.drive, ("left", "both"))
 
-    def options(self) -> dict[str, Scalar | str | bool]:
-        """Return the arguments of the solvers of `analogjax.crossbar`."""
-        return {
-            "r_word_line": self.r_word_line,
-            "r_bit_line": self.r_bit_line,
-            "r_source": self.r_source,
-            "r_sense": self.r_sense,
-            "drive": self.drive,
-        }
+    def options(self, dtype: Any) -> dict[str, Any]:
+        """Return the arguments of the solvers of `analogjax.crossbar`, in a float type."""
+        names = ("r_word_line", "r_bit_line", "r_source", "r_sense")
+        return {name: getattr(self, name).astype(dtype) for name in names} | {"drive": self.drive}
 
 
 class CurrentArray(eqx.Module):
@@ -163,17 +156,18 @@ class CurrentDomain(AbstractDomain):
         check_not_negative("output_noise", output_noise)
         check_positive("bandwidth", bandwidth, "Hz")
         check_positive("temperature", temperature, "K")
+        check_noise(noise)
         check_choice("subtract", subtract, ("analog", "digital"))
         check_choice("signed_inputs", signed_inputs, ("bipolar", "two_phase"))
         if output_range is not None:
             check_positive("output_range", output_range)
-        self.v_read = _FLOAT(v_read)
+        self.v_read = as_leaf(v_read)
         self.dac, self.wires, self.cell = dac, wires, cell
         self.noise = tuple(noise)
-        self.output_noise = _FLOAT(output_noise)
+        self.output_noise = as_leaf(output_noise)
         self.amplifier, self.adc = amplifier, adc
-        self.output_range = None if output_range is None else _FLOAT(output_range)
-        self.bandwidth, self.temperature = _FLOAT(bandwidth), _FLOAT(temperature)
+        self.output_range = None if output_range is None else as_leaf(output_range)
+        self.bandwidth, self.temperature = as_leaf(bandwidth), as_leaf(temperature)
         self.subtract, self.signed_inputs = subtract, signed_inputs
         self.input_bits, self.slice_bits = input_bits, slice_bits
         if input_bits is not None:
@@ -189,6 +183,10 @@ class CurrentDomain(AbstractDomain):
     def outputs_apart(self) -> bool:
         """Without wires and without errors of the DACs, which an array's outputs share."""
         return self.wires is None and (self.dac is None or not self.dac.errs)
+
+    def unconverted(self) -> CurrentDomain:
+        """Return the same domain without its ADCs."""
+        return eqx.tree_at(lambda d: d.adc, self, None, is_leaf=lambda part: part is None)
 
     def draw(self, key: PRNGKeyArray, rows: int, outputs: int, devices: int) -> PyTree:
         """Return the frozen errors of drivers, amplifiers and converters."""
@@ -228,7 +226,7 @@ class CurrentDomain(AbstractDomain):
         if self.subtract == "analog":
             total = _pairs(total, devices, jnp.add)
         if self.wires is not None and self.cell is None:
-            lines = effective_conductance(lines, **self.wires.options(), throw=False)
+            lines = effective_conductance(lines, **self.wires.options(g.dtype), throw=False)
         if not self._by_lines:
             lines = _pairs(lines, devices, jnp.subtract)
             variance = None if variance is None else _pairs(variance, devices, jnp.add)
@@ -270,7 +268,7 @@ class CurrentDomain(AbstractDomain):
         i = self._currents(driven * v_read, prepared, unit, keys[1])
         if output_range is None:
             output_range = x.shape[1] if self.output_range is None else self.output_range
-        full = jnp.asarray(output_range * unit, x.dtype)
+        full = jnp.asarray(output_range, x.dtype) * jnp.asarray(unit, x.dtype)
         if self.amplifier is None:
             z = i / (v_read * full)
         else:
@@ -292,10 +290,12 @@ class CurrentDomain(AbstractDomain):
         if self.cell is None:
             i = v @ prepared.g
         elif self.wires is None:
-            i = jax.lax.map(lambda one: self._through_cells(one, prepared.g), v, batch_size=16)
+            # A law is not a product: a few vectors at a time, each with a current for every cell.
+            law = jax.vmap(jax.vmap(self.cell.current, in_axes=(None, 0)))
+            i = jax.lax.map(lambda one: law(one, prepared.g).sum(0), v, batch_size=16)
         else:
             solution = solve_crossbar(
-                prepared.g, v, cell=self.cell, throw=False, **self.wires.options()
+                prepared.g, v, cell=self.cell, throw=False, **self.wires.options(v.dtype)
             )
             i = solution.currents.output
         i = i.astype(v.dtype)
@@ -305,7 +305,8 @@ class CurrentDomain(AbstractDomain):
         keys = jax.random.split(key, 1 + len(self.noise))
         variance = jnp.zeros((1, 1), v.dtype)
         conditions = {"bandwidth": self.bandwidth, "temperature": self.temperature}
-        for noise, own in zip(self.noise, keys[1:], strict=True):
+        for given, own in zip(self.noise, keys[1:], strict=True):
+            noise = given.cast(v.dtype)
             if type(noise).sample is AbstractReadNoise.sample:
                 variance = variance + noise.variance(v, prepared.g, i, **conditions)
             else:
@@ -321,8 +322,3 @@ class CurrentDomain(AbstractDomain):
         output = self.output_noise.astype(v.dtype) * self.v_read.astype(v.dtype) * unit
         spread = output if only_output else safe_sqrt(variance + output**2)
         return i + spread * fresh_normal(keys[0], i.shape, i.dtype)
-
-    def _through_cells(self, v, g):
-        """Return the currents of all lines at one vector of voltages, without wires."""
-        law = jax.vmap(jax.vmap(self.cell.current, in_axes=(None, 0)))
-        return law(v, g).sum(0)

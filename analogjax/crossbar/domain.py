@@ -26,6 +26,10 @@ class AbstractDomain(eqx.Module):
         """Whether an output is the same whatever other outputs share its array."""
 
     @abc.abstractmethod
+    def unconverted(self) -> AbstractDomain:
+        """Return the same domain with exact numbers for outputs: what its converters see."""
+
+    @abc.abstractmethod
     def draw(self, key: PRNGKeyArray, rows: int, outputs: int, devices: int) -> PyTree:
         """Return what is random about the circuits of one array (lifetime: frozen), float32."""
 

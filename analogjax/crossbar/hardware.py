@@ -11,6 +11,7 @@ import numpy as np
 
 from .._checks import check_choice, check_positive, is_traced
 from .._types import Scalar, ScalarLike
+from .current import CurrentDomain
 from .level_errors import LevelErrors, check_window
 from .mapping import WeightMapping, level_count
 from .nonidealities import AbstractCellEffect
@@ -69,7 +70,8 @@ class DeviceStatistics(eqx.Module):
             check_window(float(r_low), float(r_high))
         self.r_low, self.r_high = jnp.asarray(r_low, FLOAT), jnp.asarray(r_high, FLOAT)
         self.write_error = NoError() if write_error is None else write_error
-        self.effects = tuple(effects)
+        # No float64 in networks.
+        self.effects = tuple(effect.cast(FLOAT) for effect in effects)
         theirs = self.write_error.device
         if name and theirs and name != theirs:
             raise ValueError(
@@ -138,6 +140,9 @@ class Hardware(eqx.Module):
         self.device = device
         self.mapping = WeightMapping() if mapping is None else mapping
         self.bits = bits
+        if tile is None and any(effect.reads_scatter for effect in device.effects):
+            # Noise of reads acts on currents: one array of any size, otherwise ideal.
+            tile = Tile(CurrentDomain(), rows=2**30, columns=2**30)
         self.tile = tile
         if bits is not None:
             check_bits(bits, device)

@@ -7,12 +7,14 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Float, ScalarLike
-from .chip import Chip, hold
+from .chip import Chip, age, hold
 from .hardware import DeviceStatistics
 from .mapping import WeightMapping, fractions_to_weights
+from .nonidealities import drift_compensation
 from .tiles import Tile, normalise
 
 
@@ -67,6 +69,31 @@ def prepare_arrays(
     return Arrays(None, prepared, held.scale, shape)
 
 
+def array_shares(
+    x: Float[Array, "batch inputs"],
+    arrays: Arrays,
+    chip: Chip | None,
+    device: DeviceStatistics,
+    tile: Tile,
+    *,
+    mapping: WeightMapping,
+    input_range: ScalarLike | None = None,
+    output_range: ScalarLike | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Float[Array, "tiles across batch outputs"]:
+    """Return what each array of a layer says, in units of one cell. Arguments as `array_product`.
+
+    This is what a range of the outputs is compared with.
+    """
+    layout = tile.layout(x.shape[1], arrays.shape[-1], mapping.devices)
+    driven, _ = normalise(x, input_range)
+    g_min, g_max = device.window
+    unit = g_max - g_min
+    frozen = None if chip is None else chip.arrays
+    options = {"unit": unit, "output_range": output_range, "key": key}
+    return tile.shares(driven, arrays.prepared, frozen, layout, **options) / unit
+
+
 def array_product(
     x: Float[Array, "batch inputs"],
     arrays: Arrays,
@@ -96,14 +123,47 @@ def array_product(
     driven, full = normalise(x, input_range)
     g_min, g_max = device.window
     unit = g_max - g_min
-    y = tile.multiply(
-        driven,
-        arrays.prepared,
-        None if chip is None else chip.arrays,
-        layout,
-        unit=unit,
-        output_range=output_range,
-        key=key,
-    )
+    frozen = None if chip is None else chip.arrays
+    options = {"unit": unit, "output_range": output_range, "key": key}
+    y = tile.multiply(driven, arrays.prepared, frozen, layout, **options)
     per_weight = 2 if mapping.scheme == "offset" else 1
     return y * (arrays.scale.reshape(1, -1) * (per_weight / unit)) * full
+
+
+def drift_gain(
+    chip: Chip,
+    device: DeviceStatistics,
+    tile: Tile | None,
+    *,
+    mapping: WeightMapping,
+    key: PRNGKeyArray,
+    vectors: int = 64,
+) -> Float[Array, ""]:
+    """Return the factor that makes up for what a layer's outputs have lost since programming.
+
+    ``sum |y(0)| / sum |y(t)|`` over random vectors of inputs, uniform in 0 to 1, that are read once
+    after programming and again now: global drift compensation (Joshi et al., Nat. Commun. 11, 2473
+    (2020)). On a tile both reads have their fresh noise.
+
+    Args:
+        chip: The chip now.
+        device: Statistics of the devices.
+        tile: The arrays; None for exact inputs and outputs.
+        mapping: From weights to levels.
+        key: Of the vectors and of the noise of the reads.
+        vectors: How many vectors.
+    """
+    for_vectors, first, second = jax.random.split(key, 3)
+
+    def read(at, fresh):
+        arrays = prepare_arrays(at, device, tile, mapping=mapping)
+        inputs = 1
+        for n in arrays.shape[:-1]:
+            inputs *= n
+        low, high = jnp.float32(0), jnp.float32(1)
+        x = jax.random.uniform(for_vectors, (vectors, inputs), jnp.float32, low, high)
+        if tile is None:
+            return x @ arrays.weights.reshape(inputs, -1)
+        return array_product(x, arrays, at, device, tile, mapping=mapping, key=fresh)
+
+    return drift_compensation(read(age(chip, 0.0), first), read(chip, second))

@@ -102,6 +102,21 @@ class Tile(eqx.Module):
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "batch outputs"]:
         """Return the layer's outputs [S]. Arguments as `AbstractDomain.multiply`."""
+        options = {"unit": unit, "output_range": output_range, "key": key}
+        return layout.join(self.shares(x, prepared, drawn, layout, **options))
+
+    def shares(
+        self,
+        x: Float[Array, "batch inputs"],
+        prepared: PyTree,
+        drawn: PyTree,
+        layout: Layout,
+        *,
+        unit: ScalarLike,
+        output_range: ScalarLike | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "tiles across batch outputs"]:
+        """Return the outputs of each array [S]. Arguments as `AbstractDomain.multiply`."""
         keys = None if key is None else jax.random.split(key, layout.grid)
 
         def one(rows, cells, frozen, fresh):
@@ -111,8 +126,7 @@ class Tile(eqx.Module):
 
         axes = (0, _axis(drawn), _axis(keys))
         across = jax.vmap(one, in_axes=(None, *axes))
-        shares = jax.vmap(across, in_axes=(0, *axes))(layout.rows_of(x), prepared, drawn, keys)
-        return layout.join(shares)
+        return jax.vmap(across, in_axes=(0, *axes))(layout.rows_of(x), prepared, drawn, keys)
 
 
 class Layout(eqx.Module):

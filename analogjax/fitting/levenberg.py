@@ -31,6 +31,13 @@ _SCOUTS = 3
 """Starts that take steps for each that is kept."""
 _REFUSED = 10
 """Steps refused in a row after which nothing more is to be had."""
+_STUCK = 3
+"""Steps refused in a row, more than a standard error from the minimum, after which residuals are
+compressed."""
+_UNEVEN = 4.0
+"""Root mean square of the residuals at the start over their median size, from which on they are
+compressed at once."""
+_STRAIGHT, _COMPRESSED, _FINAL = 0, 1, 2
 
 
 class Optimum(eqx.Module):
@@ -92,6 +99,8 @@ class _Descent(eqx.Module):
     refused: Array
     """Trials since one was accepted."""
     away: Scalar
+    stage: Array
+    """Whether residuals have been compressed: not yet, now, no more."""
 
 
 def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_steps: int) -> Optimum:
@@ -99,6 +108,11 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
 
     Steps are ``-(J^T J + damping D^2)^-1 J^T r`` (Levenberg, Marquardt), D the largest influence
     that each parameter has had (More): it does not matter in what unit a parameter is.
+
+    A device that switches at another pulse than was measured is off by hundreds of standard
+    deviations at the pulses between, which no linear model puts right. Where such points dominate
+    the sum at the start, or steps are refused again and again far from the minimum, the sum of
+    ``asinh(r)^2`` is minimised first, in which they count little; then the sum of squares.
 
     Args:
         problem: The fit.
@@ -110,37 +124,44 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
 
     def evaluate(run: _Descent) -> _Descent:
         new = linearise(problem, run.trial, held)
-        before, after = (jnp.sum(x.residuals**2) for x in (run.at, new))
+        before, after = (jnp.sum(_seen(x, run.stage)[0] ** 2) for x in (run.at, new))
         first = run.evaluations == 0
         share = (before - after) / jnp.maximum(before - run.expected, 1e-300)
         accept = first | (share > _LEAST)
         factor = jnp.where(share > 0.75, 1 / 30, jnp.where(share > 0.25, 1 / 5, 2.0))
         factor = jnp.where(accept, factor, 10.0)
-        damping = jnp.where(first, _DAMPING, run.damping * factor)
-        damping = jnp.clip(damping, 1e-15, 1e15)
         z, at = _choose(accept, (run.trial, new), (run.z, run.at))
-        scale = jnp.maximum(run.scale, jnp.linalg.norm(at.jacobian, axis=0))
-        step, away = _step(at.residuals, at.jacobian, scale, damping)
+        refused = jnp.where(accept, 0, run.refused + 1)
+        stage = _stage(run, at, first, refused)
+        fresh = first | (stage != run.stage)
+        damping = jnp.where(fresh, _DAMPING, run.damping * factor)
+        damping = jnp.clip(damping, 1e-15, 1e15)
+        residuals, jacobian = _seen(at, stage)
+        influence = jnp.linalg.norm(jacobian, axis=0)
+        scale = jnp.where(fresh, influence, jnp.maximum(run.scale, influence))
+        step, away = _step(residuals, jacobian, scale, damping)
         return _Descent(
             z=z,
             at=at,
             scale=scale,
             damping=damping,
             trial=z + step,
-            expected=jnp.sum((at.residuals + at.jacobian @ step) ** 2),
+            expected=jnp.sum((residuals + jacobian @ step) ** 2),
             evaluations=run.evaluations + 1,
-            refused=jnp.where(accept, 0, run.refused + 1),
+            refused=jnp.where(fresh, 0, refused),
             away=away,
+            stage=stage,
         )
 
     def goes_on(run: _Descent) -> Array:
         still = (run.away >= tolerance) & (run.refused <= _REFUSED)
+        still = still | (run.stage == _COMPRESSED)
         return (run.evaluations == 0) | (still & (run.evaluations < max_steps))
 
     shapes = eqx.filter_eval_shape(linearise, problem, z, held)
     at = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     zero, count = jnp.zeros((), z.dtype), jnp.zeros((), int)
-    begin = _Descent(z, at, jnp.zeros_like(z), zero, z, zero, count, count, zero)
+    begin = _Descent(z, at, jnp.zeros_like(z), zero, z, zero, count, count, zero, count)
     end = jax.lax.while_loop(goes_on, evaluate, begin)
     return Optimum(
         z=end.z,
@@ -149,8 +170,31 @@ def descend(problem: Problem, z: Values, held: Values, tolerance: float, max_ste
         failed=end.at.failed,
         predicted=end.at.predicted,
         evaluations=end.evaluations,
-        remaining=end.away,
+        # Of the sum of squares itself, also where the steps ended before it was searched.
+        remaining=jnp.where(
+            end.stage == _COMPRESSED, remaining(end.at.residuals, end.at.jacobian), end.away
+        ),
     )
+
+
+def _seen(at: Linearised, stage: Array) -> tuple[Array, Array]:
+    """Return residuals and derivatives as they are searched with: r, or asinh(r)."""
+    compressed = stage == _COMPRESSED
+    slope = 1 / jnp.sqrt(1 + at.residuals**2)
+    residuals = jnp.where(compressed, jnp.arcsinh(at.residuals), at.residuals)
+    return residuals, jnp.where(compressed, slope[:, None], 1.0) * at.jacobian
+
+
+def _stage(run: _Descent, at: Linearised, first: Array, refused: Array) -> Array:
+    """Return how residuals are looked at from here on."""
+    size = jnp.abs(at.residuals)
+    # What was not measured has residuals of zero.
+    there = jnp.where(size > 0, size, jnp.nan)
+    uneven = jnp.sqrt(jnp.nanmean(there**2)) > _UNEVEN * jnp.nanmedian(there)
+    enters = jnp.where(first, uneven, (refused >= _STUCK) & (run.away > 1))
+    leaves = (run.away < 1) | (refused >= 2 * _STUCK)
+    moved = jnp.where(run.stage == _STRAIGHT, enters, (run.stage == _COMPRESSED) & leaves)
+    return run.stage + moved
 
 
 def _choose(accept: Array, new: Any, old: Any) -> Any:
@@ -274,4 +318,7 @@ def solve_lanes(
     def one(z, held):
         return descend(problem, z, held, tolerance, max_steps)
 
+    if lanes.shape[0] == 1:
+        # Without an axis of lanes there is less to trace and to compile.
+        return jax.tree.map(lambda x: x[None], one(lanes[0], held[0]))
     return jax.vmap(one)(lanes, held)

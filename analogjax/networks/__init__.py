@@ -4,14 +4,19 @@ from .analog import AnalogConv as AnalogConv
 from .analog import AnalogLinear as AnalogLinear
 from .analog import analog_layers as analog_layers
 from .analog import chips as chips
+from .analog import compensate_drift as compensate_drift
 from .analog import convert_to_analog as convert_to_analog
 from .analog import drift_analog_weights as drift_analog_weights
 from .analog import keep_arrays as keep_arrays
 from .analog import program_analog_weights as program_analog_weights
 from .analog import read_analog_weights as read_analog_weights
+from .budget import ChipLoss as ChipLoss
+from .budget import Losses as Losses
+from .budget import with_hardware as with_hardware
 from .build import NAMES as NAMES
 from .build import build as build
 from .build import parameter_count as parameter_count
+from .calibrate import calibrate_converters as calibrate_converters
 from .config import NetworkConfig as NetworkConfig
 from .evaluate import accuracy_over_chips as accuracy_over_chips
 from .evaluate import chip_keys as chip_keys
@@ -31,5 +36,6 @@ from .variables import ArrayState as ArrayState
 from .variables import ChipState as ChipState
 from .variables import ConverterRange as ConverterRange
 from .variables import DeviceParam as DeviceParam
+from .variables import ReadGain as ReadGain
 from .variables import ReadState as ReadState
 from .variables import TileParam as TileParam

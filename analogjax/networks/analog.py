@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -29,13 +29,22 @@ from ..crossbar import (
     age,
     array_product,
     chip_weights,
+    drift_gain,
     layer_key,
     prepare_arrays,
     program,
     trainable_chip,
 )
 from ._layers import patches
-from .variables import ArrayState, ChipState, ConverterRange, DeviceParam, ReadState, TileParam
+from .variables import (
+    ArrayState,
+    ChipState,
+    ConverterRange,
+    DeviceParam,
+    ReadGain,
+    ReadState,
+    TileParam,
+)
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -49,10 +58,13 @@ class _AnalogLayer(nnx.Module):
     chip: ChipState
     arrays: ArrayState
     read: ReadState
+    gain: ReadGain
     input_range: ConverterRange
     output_range: ConverterRange
     mapping: WeightMapping
     n_levels: int | None
+    probe: Callable[[_AnalogLayer, Array], None] | None
+    """Called with the inputs before they are multiplied; see `calibrate_converters`."""
 
     def __init__(self, layer: nnx.Module, hardware: Hardware, device: DeviceParam, tile: TileParam):
         """Make an analog layer of a digital one; it shares the variables of that layer.
@@ -69,7 +81,9 @@ class _AnalogLayer(nnx.Module):
                 setattr(self, name, value)
         self.device, self.tile = device, tile
         self.chip, self.arrays, self.read = ChipState(None), ArrayState(None), ReadState(None)
+        self.gain = ReadGain(None)
         self.input_range, self.output_range = ConverterRange(None), ConverterRange(None)
+        self.probe = None
         self.mapping = hardware.mapping
         self.n_levels = hardware.n_levels
 
@@ -104,14 +118,19 @@ class _AnalogLayer(nnx.Module):
         # The digital layer's own forward pass, on the same attributes with another kernel: nothing
         # of its padding, strides or precision is written a second time.
         weights = self.prepared().weights
+        gain = self.gain.get_value()
+        weights = weights if gain is None else gain * weights
         layer = types.SimpleNamespace(**(vars(self) | {"kernel": weights}))
         return digital.__call__(layer, inputs, **options)
 
     def _on_arrays(
         self, inputs: Float[Array, "batch inputs"], arrays: Arrays, key: PRNGKeyArray | None
     ) -> Float[Array, "batch outputs"]:
-        return array_product(
-            inputs.astype(jnp.float32),
+        inputs = inputs.astype(jnp.float32)
+        if self.probe is not None:
+            self.probe(self, inputs)
+        y = array_product(
+            inputs,
             arrays,
             self.chip.get_value(),
             self.device.get_value(),
@@ -121,6 +140,8 @@ class _AnalogLayer(nnx.Module):
             output_range=self.output_range.get_value(),
             key=key,
         )
+        gain = self.gain.get_value()
+        return y if gain is None else gain * y
 
 
 class AnalogLinear(_AnalogLayer, nnx.Linear):
@@ -159,18 +180,20 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
             dilation=_pair(self.kernel_dilation),
         )
         shape = jax.eval_shape(see, inputs).shape
-        count = _groups(shape)
-        groups = inputs.reshape(count, -1, *inputs.shape[1:])
-        key = self.read.get_value()
-        keys = None if key is None else jax.random.split(key, count)
-        # One group after another: what the kernels of all images see at once fits no cache.
-        arrays = self.prepared()
-        flat = jax.lax.map(
-            lambda group: self._on_arrays(
-                see(group[0]).reshape(-1, shape[-1]), arrays, key=group[1]
-            ),
-            (groups, keys),
-        )
+        arrays, key = self.prepared(), self.read.get_value()
+
+        def multiply(images, key):
+            return self._on_arrays(see(images).reshape(-1, shape[-1]), arrays, key)
+
+        # One group after another: what the kernels of all images see at once fits no cache. A probe
+        # sees all of it.
+        count = 1 if self.probe is not None else _groups(shape)
+        if count == 1:
+            flat = multiply(inputs, key)
+        else:
+            groups = inputs.reshape(count, -1, *inputs.shape[1:])
+            keys = None if key is None else jax.random.split(key, count)
+            flat = jax.lax.map(lambda group: multiply(*group), (groups, keys))
         y = flat.reshape(*shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
@@ -189,13 +212,12 @@ def _groups(shape: tuple[int, ...]) -> int:
     )
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: Any) -> tuple[Any, Any]:
     return (1, 1) if value is None else (value, value) if isinstance(value, int) else tuple(value)
 
 
-def _padding(padding: Any) -> tuple[tuple[int, int], ...]:
-    sides = _pair(padding)
-    return tuple((side, side) if isinstance(side, int) else tuple(side) for side in sides)
+def _padding(padding: Any) -> list[tuple[int, int]]:
+    return [(side, side) if isinstance(side, int) else tuple(side) for side in _pair(padding)]
 
 
 def _check_on_arrays(name: str, layer: nnx.Module) -> None:
@@ -334,6 +356,7 @@ def program_analog_weights(analog: Model, *, key: PRNGKeyArray, trainable: bool 
         )
         layer.chip.set_value(trainable_chip(chip) if trainable else chip)
         layer.arrays.set_value(None)
+        layer.gain.set_value(None)
     return read_analog_weights(new, key=key)
 
 
@@ -403,6 +426,33 @@ def drift_analog_weights(analog: Model, *, t: ScalarLike) -> Model:
         layer.device.get_value().check_time(t)
         layer.chip.set_value(age(chip, t))
         layer.arrays.set_value(None)
+    return new
+
+
+def compensate_drift(analog: Model, *, key: PRNGKeyArray, vectors: int = 64) -> Model:
+    """Return a new model: the same chip, each layer's outputs scaled to what they once were.
+
+    Args:
+        analog: A programmed model at some time (`drift_analog_weights`); it is left as it is.
+        key: Of the vectors of inputs that are read for it, see `analogjax.crossbar.drift_gain`.
+        vectors: How many.
+
+    Raises:
+        ValueError: If a layer is not programmed.
+    """
+    new = nnx.clone(analog)
+    layers = analog_layers(new)
+    for name, chip in chips(new).items():
+        layer = layers[name]
+        gain = drift_gain(
+            chip,
+            layer.device.get_value(),
+            layer.tile.get_value(),
+            mapping=layer.mapping,
+            key=layer_key(key, name),
+            vectors=vectors,
+        )
+        layer.gain.set_value(gain)
     return new
 
 

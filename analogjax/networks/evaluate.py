@@ -23,13 +23,14 @@ from ..crossbar import (
     age,
     assign_levels,
     check_bits,
+    drift_gain,
     layer_key,
     prepare_arrays,
     write,
 )
 from ..data import check_images, check_labels, to_float
 from .analog import analog_layers, convert_to_analog, layer_name, read_key
-from .variables import ArrayState, ChipState, ReadState
+from .variables import ArrayState, ChipState, ReadGain, ReadState
 
 
 def chip_keys(key: PRNGKeyArray, chips: int) -> Array:
@@ -46,6 +47,7 @@ def accuracy_over_chips(
     chips: int,
     key: PRNGKeyArray,
     t: ScalarLike = 0.0,
+    compensate: bool = False,
     exclude: Sequence[str] = (),
     batch: int = 1000,
     parallel: int | None = None,
@@ -66,6 +68,8 @@ def accuracy_over_chips(
         chips: Number of chips.
         key: Random key of all chips.
         t: Time since programming [s].
+        compensate: Whether every layer's outputs are scaled for the drift since programming
+            (`compensate_drift` with the chip's key).
         exclude: Layers that stay digital, as in `convert_to_analog`.
         batch: Inputs per forward pass.
         parallel: Chips evaluated side by side; None for one on a CPU, all (at most 16) elsewhere.
@@ -90,7 +94,7 @@ def accuracy_over_chips(
     one = jax.ShapeDtypeStruct((1, *x.shape[2:]), x.dtype)
     classes = jax.eval_shape(lambda inputs: analog(to_float(inputs)), one).shape[-1]
     check_labels(np.asarray(split.y), classes)
-    graph, states, rest = nnx.split(analog, (ChipState, ArrayState, ReadState), ...)
+    graph, states, rest = nnx.split(analog, (ChipState, ArrayState, ReadState, ReadGain), ...)
     kernels = {name: layer.kernel[...] for name, layer in analog_layers(analog).items()}
     correct = _correct(
         graph,
@@ -106,6 +110,7 @@ def accuracy_over_chips(
         jnp.asarray(t, jnp.float32),
         mapping=hardware.mapping,
         parallel=parallel,
+        compensate=compensate,
     )
     return np.asarray(correct, np.float64) / count
 
@@ -122,7 +127,7 @@ def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batc
     return jnp.asarray(x.reshape(-1, batch, *x.shape[1:])), jnp.asarray(y.reshape(-1, batch)), count
 
 
-@partial(jax.jit, static_argnames=("graph", "mapping", "parallel"))
+@partial(jax.jit, static_argnames=("graph", "mapping", "parallel", "compensate"))
 def _correct(
     graph: nnx.GraphDef,
     states: nnx.State,
@@ -138,18 +143,20 @@ def _correct(
     *,
     mapping: WeightMapping,
     parallel: int,
+    compensate: bool,
 ) -> Int[Array, "bits chips"]:
     """Return how many inputs each chip classifies correctly."""
 
-    def count(held: dict[str, tuple[Chip | None, Arrays]], key: Array) -> Int[Array, ""]:
+    def count(
+        held: dict[str, dict[str, Chip | Arrays | Array | None]], key: Array
+    ) -> Int[Array, ""]:
         """Return the number of inputs that these devices classify correctly."""
 
         def one_batch(batch):
             images, labels, number = batch
             fresh = jax.random.fold_in(key, number)
             values = {
-                name: {"chip": chip, "arrays": arrays, "read": read_key(fresh, name)}
-                for name, (chip, arrays) in held.items()
+                name: {"read": read_key(fresh, name), **layer} for name, layer in held.items()
             }
             model = nnx.merge(graph, _with_values(states, values), rest)
             logits = model(to_float(images))
@@ -169,7 +176,14 @@ def _correct(
                 own = layer_key(key, name)
                 chip = age(write(levels, scale, device, n_levels=n, key=own, tile=tile), t)
                 arrays = prepare_arrays(chip, device, tile, mapping=mapping)
-                held[name] = (chip if tile is not None else None, arrays)
+                gain = None
+                if compensate:
+                    gain = drift_gain(chip, device, tile, mapping=mapping, key=own)
+                held[name] = {
+                    "chip": chip if tile is not None else None,
+                    "arrays": arrays,
+                    "gain": gain,
+                }
             return count(held, key)
 
         return jax.lax.map(one_chip, keys, batch_size=parallel)
@@ -181,7 +195,7 @@ def _with_values(states: nnx.State, values: dict[str, dict[str, Any]]) -> nnx.St
     """Return states of layers with other values, by the name of the layer and of the state."""
     return nnx.from_flat_state(
         [
-            (path, variable.replace(values[layer_name(path[:-1])][path[-1]]))
+            (path, variable.replace(values[layer_name(path[:-1])][str(path[-1])]))
             for path, variable in nnx.to_flat_state(states)
         ]
     )

@@ -25,5 +25,9 @@ class ReadState(nnx.Variable):
     """Random key of a layer's read; None for a read without fresh noise."""
 
 
+class ReadGain(nnx.Variable):
+    """Digital factor on a layer's outputs that makes up for drift; None for none."""
+
+
 class ConverterRange(nnx.Variable):
     """Full scale of a layer's inputs or outputs, trainable; None where it is not calibrated."""

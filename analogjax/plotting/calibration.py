@@ -84,7 +84,7 @@ def calibration_ranks(ranks: Mapping[str, Mapping[str, np.ndarray]], *, bins: in
         axis.axhspan(low, high, color="0.6", alpha=0.3, lw=0)
         axis.hist(values, bins=bins, range=(0, 1), density=True, color=COLORS[groups.index(group)])
         axis.axhline(1.0, color="k", lw=0.8)
-        axis.set_title(f"{group}: {parameter}", fontsize=8.5)
+        axis.set_title(f"{group}:\n{parameter}", fontsize=8.5)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, max(2.2, 1.1 * axis.get_ylim()[1]))
     fig.supxlabel("probability below the true value")

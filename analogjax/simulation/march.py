@@ -203,8 +203,10 @@ def _step(
         slope = rate * width
         looks = jnp.where(jnp.arange(_LOOKS) == index, slope, looks)
         jacobian = (4 * looks[1] - looks[2] - 3 * looks[0]) / (2 * side)
-        # Held at a bound: the motion just inside, towards the bound, is none of the state's.
-        jacobian = jnp.where(looks[0] == 0, 0.0, jacobian)
+        # Held at a wall: the motion just inside, towards the wall, is none of the state's. At rest
+        # where the slope passes through zero it is: a derivative of a step without it would grow.
+        smooth = jnp.abs(looks[2] - 2 * looks[1]) <= 0.5 * jnp.abs(looks[1])
+        jacobian = jnp.where((looks[0] == 0) & ~smooth, 0.0, jacobian)
         drift = (4 * looks[3] - looks[4] - 3 * looks[0]) / (2 * _APART)
         slope = jnp.where(index < _LOOKS, looks[0], slope)
         k = (h * slope + c @ ks + gamma * h**2 * drift) / (1 / _GAMMA - h * jacobian)

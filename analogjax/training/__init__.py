@@ -1,5 +1,7 @@
 """Training of networks and their evaluation."""
 
+from .analog import AnalogTraining as AnalogTraining
+from .analog import Tuned as Tuned
 from .cache import from_stored as from_stored
 from .cache import to_stored as to_stored
 from .cache import train_cached as train_cached

@@ -8,6 +8,8 @@ Wires of 1 ohm a segment, conductances lognormal around 20 uS with a sigma of 0.
   and solve of the nodal matrix, whose assembly is *not* counted; the better of the simplicial and
   the supernodal factorisation where there is a choice.
 * SciPy: `spsolve` of the same matrix, assembly not counted.
+The 64 vectors go through `effective_conductance`, a direct elimination to round-off, computed anew
+each time, and one matrix product; CHOLMOD factorises once and solves 64 right-hand sides.
 CrossSim is on no package index and is not compared with. What is not installed is left out, with a
 sentence. Ours is the compiled function of conductances and
 voltages, the elimination of the lines included.
@@ -129,7 +131,7 @@ def ours(g):
 
     forward = jax.jit(outputs)
     gradient = jax.jit(jax.grad(lambda g, v: jnp.sum(outputs(g, v) ** 2), (0, 1)))
-    many = jax.jit(lambda g, v: v @ aj.crossbar.effective_conductance(g, rtol=RTOL, **WIRES))
+    many = jax.jit(lambda g, v: v @ aj.crossbar.effective_conductance(g, **WIRES))
     return (lambda v: forward(g, v)), (lambda v: gradient(g, v)), (lambda v: many(g, v))
 
 

@@ -38,6 +38,11 @@ def cells(effect, g, drawn, t=0.0, window=WINDOW):
     return effect.apply(g, drawn, window=window, t=t)
 
 
+@eqx.filter_jit
+def read_std(effect, g, drawn, t):
+    return effect.read_std(g, drawn, window=WINDOW, t=t)
+
+
 def sampled(effect, g, *, t=0.0, seed=0, dtype=jnp.float64, window=WINDOW):
     """Many cells of one chip at one conductance."""
     target = jnp.full(N, g, dtype)
@@ -170,16 +175,17 @@ def test_pcm_drifts_as_published(dtype):
     effect, zeros = still_pcm()
     g = jnp.full(1, 25e-6, dtype)
     # N8: to its printed digits; float32 to its own.
-    factor = float(cells(effect, g, zeros, 3600.0)[0]) / 25e-6
+    hour = jnp.asarray(3600.0)
+    factor = float(cells(effect, g, zeros, hour)[0]) / 25e-6
     assert factor == pytest.approx(0.775129, rel=2e-6)
     # The reduced law at the same exponent is the same.
-    same = float(cells(PowerLawDrift(0.049), g, zeros.write, 3600.0)[0]) / 25e-6
+    same = float(cells(PowerLawDrift(0.049), g, zeros.write, hour)[0]) / 25e-6
     assert same == pytest.approx(0.775129, rel=2e-6)
     # Reads: 3.68 % at 20 s (counted from there: at once), 4.48 % after a day; at a tenth of the
     # conductance 16.4 % and 20.0 %, all as printed.
     for part, t, percent in ((1, 0, 3.68), (1, 86400, 4.48), (0.1, 0, 16.4), (0.1, 86400, 20.0)):
-        now = cells(effect, part * g, zeros, t)
-        std = effect.read_std(part * g, zeros, window=WINDOW, t=t)
+        now = cells(effect, part * g, zeros, jnp.asarray(float(t)))
+        std = read_std(effect, part * g, zeros, jnp.asarray(float(t)))
         assert std.dtype == dtype
         assert 100 * float(std[0] / now[0]) == pytest.approx(percent, rel=4e-3)
 

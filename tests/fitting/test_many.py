@@ -135,6 +135,23 @@ def test_each_is_what_fit_finds_alone(straight):
         assert str(results[k]) == str(alone)
 
 
+def test_points_that_are_far_off_are_put_off_and_count_in_the_end():
+    # One value of seven is 10^4 standard deviations off: sqrt(1/7) of that over a median of less
+    # than one, so that residuals are compressed first; the optimum is that of their squares.
+    measured = lines(3)
+    measured = [
+        eqx.tree_at(lambda m: m.observed, m, m.observed.at[0, 2].add(1e3)) for m in measured
+    ]
+    start = Straight(offset=0.5, slope=1.5)
+    for one, result in zip(measured, fit_many(start, measured, FREE), strict=True):
+        estimate, _ = closed_form([one], (0.5, 1.5))
+        assert result.stats["evaluations"] > 3
+        errors = [result.standard_errors[name] for name in FREE]
+        found = [result.parameters[name] for name in FREE]
+        # Ends within a hundredth of a standard error.
+        assert np.max(np.abs(found - estimate[0]) / errors) < 0.02
+
+
 def test_several_starts_and_several_measurements():
     measured = [(m, line(2.0 + 0 * X, name="flat")) for m in lines(2)]
     method = LevenbergMarquardt(6, keep=2, scout=2)

@@ -32,6 +32,25 @@ class TwoWells(AbstractCompactDevice):
         return self.speed * (state - state**3) + v
 
 
+class Stopped(AbstractCompactDevice):
+    """``dx/dt = a (1 - x)``: a bound at 1 that is neared ever more slowly."""
+
+    speed: Scalar = parameter(1e4, "1/s", "speed", "test")
+    read_voltage: Scalar = parameter(0.1, "V", "read", "test")
+
+    def init_state(self):
+        return jnp.asarray(0.2)
+
+    def current(self, v, state):
+        return v * (2 + state) * 1e-5
+
+    def velocity(self, v, state):
+        return self.speed * (1 - state)
+
+    def bounds(self):
+        return 0.0, 1.0
+
+
 def ends(device, drive, state=None, solver=None):
     """States before and after the gaps, compiled."""
     state = device.init_state() if state is None else state
@@ -155,3 +174,14 @@ def test_what_cannot_be_solved_is_said():
         march(aj.devices.PCM(), drive, device.init_state())
     with jax.enable_x64(False), pytest.raises(ValueError, match="`march` must run in float64"):
         march(device, drive, device.init_state())
+
+
+def test_derivatives_at_rest_at_a_bound_die_away():
+    device, drive = Stopped(), pulse_train(np.ones(10), width=1.0)
+    last = jax.jit(lambda x: march(device, drive, x).state)
+    states, slopes = jax.jvp(last, (jnp.ones(()),), (jnp.ones(()),))
+    np.testing.assert_array_equal(states, 1.0)
+    # exp(-1e4) a pulse; a step that is stable, but finite, leaves some 1e-4. A step without the
+    # Jacobian would multiply it by more than 1e10.
+    assert np.abs(slopes[0]) < 1e-2
+    assert np.abs(slopes[-1]) < 1e-10

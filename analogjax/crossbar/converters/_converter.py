@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -60,11 +61,12 @@ class AbstractConverter(eqx.Module):
         "noise_std": "fresh",
     }
 
-    bits: int | None = eqx.field(static=True)
-    gain_std: Scalar | None
-    offset_std: Scalar | None
-    inl: AbstractInl | None
-    noise_std: Scalar | None
+    # Defaults, so that a type checker sees the arguments of `__init__` as optional.
+    bits: int | None = eqx.field(static=True, default=8)
+    gain_std: Scalar | None = None
+    offset_std: Scalar | None = None
+    inl: AbstractInl | None = None
+    noise_std: Scalar | None = None
 
     def __init__(
         self,
@@ -100,6 +102,17 @@ class AbstractConverter(eqx.Module):
         self.offset_std = optional_error("offset_std", offset_std)
         self.inl = inl
         self.noise_std = optional_error("noise_std", noise_std)
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        x: Float[Array, "*batch lines"],
+        drawn: ConverterDraw | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
+        bipolar: bool = True,
+    ) -> Float[Array, "*batch lines"]:
+        """Return the converted signals, in full scales."""
 
     @property
     def errs(self) -> bool:
@@ -169,8 +182,8 @@ class AbstractConverter(eqx.Module):
 
 
 def at_code(table: Float[Array, "lines codes"], code: Array) -> Array:
-    """Return the entry of each line's table at codes (..., lines)."""
+    """Return the entry of each line's table at codes (..., lines), which must be codes."""
     lines, codes = table.shape
     first = jnp.arange(lines, dtype=code.dtype) * jnp.asarray(codes, code.dtype)
     index = code + jnp.broadcast_to(first, code.shape)
-    return table.reshape(-1).at[index].get(mode="clip")
+    return table.reshape(-1).at[index].get(mode="promise_in_bounds")

@@ -47,6 +47,7 @@ class Dac(AbstractConverter):
         if curve is not None and self.bits is not None:
             middle = 2 ** (self.bits - 1) if bipolar else 0
             lsb = self.lsb(bipolar=bipolar)
+            # XLA casts nan to 0, so that its code is one too (and the sum stays nan).
             code = jnp.round(q / lsb).astype(jnp.int32) + jnp.int32(middle)
             y = y + lsb * at_code(curve, code)
         if offset is not None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._checks import check_whole
+from ..._checks import check_whole, is_traced
 from ..._types import Array, Float
 from .quantise import quantise, steps_per_unit, straight_through
 
@@ -80,7 +80,7 @@ def slice_levels(levels: Array, bits: int, slice_bits: int) -> tuple[Array, Arra
     levels = jnp.asarray(levels)
     if not jnp.issubdtype(levels.dtype, jnp.integer):
         raise ValueError(f"Argument `levels` must be whole numbers, but is {levels.dtype.name}.")
-    if not isinstance(levels, jax.core.Tracer) and levels.size:
+    if not is_traced(levels) and levels.size:
         low, high = int(jnp.min(levels)), int(jnp.max(levels))
         if low < 0 or high >= 2**bits:
             raise ValueError(

@@ -67,6 +67,11 @@ class AbstractCellEffect(AbstractNonideality):
             t: Time since programming [s].
         """
 
+    @property
+    def reads_scatter(self) -> bool:
+        """Whether `read_std` says anything."""
+        return type(self).read_std is not AbstractCellEffect.read_std
+
     def read_std(
         self, g: Float[Array, "*shape"], drawn: PyTree, *, window: Window, t: ScalarLike
     ) -> Float[Array, "*shape"] | None:

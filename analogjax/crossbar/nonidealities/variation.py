@@ -34,7 +34,7 @@ class LogNormalVariation(AbstractCellEffect):
     ``preserve="median"`` the median over chips is G_0, and with ``s^2 = s_l^2 + s_c^2`` the mean
     ``G_0 exp(s^2 / 2)`` and the standard deviation over the mean ``sqrt(exp(s^2) - 1)``; with
     ``"mean"`` everything is divided by ``exp(s^2 / 2)`` (where there is a gradient, by that of the
-    place). A chip is what one call of `draw` makes.
+    place). A chip is what one call of `draw` makes: in a network, a layer.
 
     Of cells of area A, ``s_l`` is proportional to ``1 / sqrt(A)`` (Pelgrom).
 

@@ -17,6 +17,7 @@ from ._arguments import Description, describe
 from .circuit import Field, Wires, join, sources
 from .linear import field, prepare
 from .nonlinear import newton
+from .ports import reduce, transfer
 from .solution import Solution, show
 
 MAX_STEPS = 1000
@@ -24,6 +25,10 @@ MAX_STEPS = 1000
 # Numbers that the vectors solved together hold side by side at one node of a line. More of them
 # leave the cache, fewer pay for the steps of a pass. Assumed, not yet tuned.
 WIDTH = 2048
+
+# Lines along an array's shorter side below which its effective conductance is found column by
+# column: as fast there, and a smaller program to compile than that of blocks of cells.
+COLUMNS = 64
 
 
 def solve_crossbar(
@@ -93,7 +98,7 @@ def solve_crossbar(
     )
     solution = _solve_batch(described, drive=drive, max_steps=max_steps)
     if throw:
-        _raise_unless(solution.ok, "solve_crossbar", max_steps)
+        _raise_unless(solution.ok, max_steps)
     return solution if jnp.ndim(v) == 2 else jax.tree.map(lambda x: x[0], solution)
 
 
@@ -105,28 +110,32 @@ def effective_conductance(
     r_source: ArrayLike = 0.0,
     r_sense: ArrayLike = 0.0,
     drive: str = "left",
-    rtol: float | None = None,
-    max_steps: int = MAX_STEPS,
     throw: bool = True,
 ) -> Float[Array, "rows cols"]:
     """Return the matrix [S] that an array of ohmic cells multiplies with, its wires included.
 
     ``solve_crossbar(g, v, ...).currents.output == v @ effective_conductance(g, ...)`` for grounded
-    bit lines: compute it once for a programmed array, and every batch is one matrix product. It
-    costs one solve for each word line or bit line, whichever are fewer. Differentiable as
-    `solve_crossbar` is; what backwards mode keeps does not grow with the number of solves.
+    bit lines: compute it once for a programmed array, and every batch is one matrix product. An
+    array of 64 lines and more is eliminated directly, block by block (see `ports`): ``O(n^3)``
+    operations in ``O(log n)`` batches of matrix products. Differentiable in every argument,
+    forwards and backwards, any number of times.
 
-    Arguments and errors as `solve_crossbar`. Under `jax.jit`, where nothing can be raised, a row
-    (column) that did not converge is nan.
+    Arguments and errors as `solve_crossbar`. Under `jax.jit`, where nothing can be raised, the
+    matrix of an array that floats, or of columns that did not converge, is not finite.
     """
     rows = np.shape(g)[0] if np.ndim(g) == 2 else 1
     v = jnp.zeros(rows, jnp.result_type(g, 1.0))
     described = describe(
-        g, v, r_word_line, r_bit_line, r_source, r_sense, 0.0, drive, None, rtol, max_steps
+        g, v, r_word_line, r_bit_line, r_source, r_sense, 0.0, drive, None, None, MAX_STEPS
     )
-    result, ok = _effective(described, drive=drive, max_steps=max_steps)
-    if throw:
-        _raise_unless(ok, "effective_conductance", max_steps)
+    ends = (r_source, r_sense)
+    closed = not any(is_traced(r) or np.isinf(np.asarray(r)).any() for r in ends)
+    result = _effective(described, drive=drive, closed=closed)
+    if throw and not is_traced(result) and not np.isfinite(np.asarray(result)).all():
+        raise RuntimeError(
+            "effective_conductance found no finite matrix: lines float, or conductances and "
+            "resistances differ too much for the precision. Use float64, or `solve_crossbar`."
+        )
     return result
 
 
@@ -153,13 +162,24 @@ def _solve_batch(d: Description, *, drive: str, max_steps: int) -> Solution:
     return _in_chunks(chunk, (d.v, d.v_bit), max(d.g.shape))
 
 
-@partial(jax.jit, static_argnames=("drive", "max_steps"))
-def _effective(
-    d: Description, *, drive: str, max_steps: int
-) -> tuple[Float[Array, "rows cols"], Bool[Array, " vectors"]]:
+@partial(jax.jit, static_argnames=("drive", "closed"))
+def _effective(d: Description, *, drive: str, closed: bool) -> Float[Array, "rows cols"]:
     wires = _wires(d, drive)
+    if min(d.shape) < COLUMNS:
+        return _by_columns(d, wires)
+    word_far = None if wires.word_far is None else wires.word_far[::-1]
+    return transfer(
+        reduce(d.g[::-1], wires.word.T[::-1], wires.bit[::-1], open_end=word_far is None),
+        word_far,
+        wires.word_closed[::-1],
+        wires.bit_closed,
+        closed=closed,
+    )[::-1]
+
+
+def _by_columns(d: Description, wires: Wires) -> Float[Array, "rows cols"]:
     array = prepare(d.g, wires)
-    rows, cols = d.g.shape
+    rows, cols = d.shape
     # The circuit is reciprocal: what one volt at bit line j drives out of word line i is what one
     # volt at word line i drives out of bit line j.
     from_word = rows <= cols
@@ -171,12 +191,12 @@ def _effective(
     def chunk(potentials):
         v_word, v_bit = potentials
         source = sources(v_word, v_bit, wires)
-        x, status = field(array, source, rtol=d.rtol, max_steps=max_steps)
+        x, status = field(array, source, rtol=d.rtol, max_steps=MAX_STEPS)
         out = -x.i_bit[-1] if from_word else -_at_drivers(x)
-        return jnp.where(status.ok[:, None], out, jnp.nan), status.ok
+        return jnp.where(status.ok[:, None], out, jnp.nan)
 
-    out, ok = _in_chunks(chunk, (unit, still) if from_word else (still, unit), max(rows, cols))
-    return (out if from_word else out.T), ok
+    out = _in_chunks(chunk, (unit, still) if from_word else (still, unit), max(rows, cols))
+    return out if from_word else out.T
 
 
 def _at_drivers(x: Field) -> Float[Array, "vectors rows"]:
@@ -213,10 +233,10 @@ def _in_chunks(function, vectors, length: int):
     return jax.tree.map(lambda x: x.reshape(chunks * size, *x.shape[2:])[:count], results)
 
 
-def _raise_unless(ok: Bool[Array, " vectors"], who: str, max_steps: int) -> None:
+def _raise_unless(ok: Bool[Array, " vectors"], max_steps: int) -> None:
     if not is_traced(ok) and not np.all(ok):
         raise RuntimeError(
-            f"{who} did not converge for {int(np.sum(~np.asarray(ok)))} of {ok.size} vectors "
-            f"within {max_steps} iterations: allow more (`max_steps`), ask for less (`rtol`), use "
-            f"float64, or look at `solution.ok` of `throw=False`."
+            f"solve_crossbar did not converge for {int(np.sum(~np.asarray(ok)))} of {ok.size} "
+            f"vectors within {max_steps} iterations: allow more (`max_steps`), ask for less "
+            f"(`rtol`), use float64, or look at `solution.ok` of `throw=False`."
         )

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 import analogjax as aj
-from analogjax._checks import check_whole
+from analogjax._checks import check_choice, check_whole
 from analogjax.crossbar import PAIRS_PER_CHANNEL, Hardware
 from analogjax.data import DataConfig, MeasurementsConfig, Split
 from analogjax.devices import DeviceConfig
@@ -24,6 +24,8 @@ from analogjax.networks import NetworkConfig, fewest_bits, transfer_accuracy
 from analogjax.programming import plan_counts, write_counted
 from analogjax.runs import RunFolder, UsageError
 from analogjax.training import TrainingConfig
+
+from . import uncertainty
 
 
 @dataclass
@@ -64,11 +66,22 @@ class Config:
     """Chips of each drawn device."""
     images: int | None = None
     """Test images used; null for all."""
+    uncertainty: str = "covariance"
+    """What devices are drawn from: `covariance` of the fit, its `posterior` (NUTS), or a
+    `population`, in which every cell is a device of its own."""
+    varying: list[str] = field(default_factory=list)
+    """Of the free parameters those that differ in a population; all if empty."""
+    warmup: int = 300
+    """Of the posterior, each chain."""
+    posterior_draws: int = 1000
+    """Of the posterior, all chains together."""
 
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
-        for name in ("draws", "repeats", "chips"):
+        for name in ("draws", "repeats", "chips", "warmup"):
             check_whole(name, getattr(self, name), 2 if name != "chips" else 1)
+        check_whole("posterior_draws", self.posterior_draws, max(self.draws, 16))
+        check_choice("uncertainty", self.uncertainty, uncertainty.KINDS)
         if not self.bits or min(self.bits) < 1:
             raise ValueError(f"Argument `bits` must be whole numbers above 0, but is {self.bits}.")
 
@@ -81,17 +94,21 @@ def run(config: Config, run: RunFolder) -> None:
     aj.training.check_data(dataset, config.training)
     test = Split(dataset.test.x[: config.images], dataset.test.y[: config.images])
     try:
-        fit = config.fit.run(device, measurements, key=jax.random.key(run.seed))
+        known = uncertainty.found(config, device, measurements, jax.random.key(run.seed))
     except FitError as error:
         raise UsageError(str(error)) from error
+    fit = known.fit
     run.log(str(fit))
     aj.fitting.report_fit(run, fit)
-    keep_device(config, run, fit)
+    if known.said:
+        run.log(known.said)
+        run.section(f"The {config.uncertainty}", f"```text\n{known.said}\n```")
+    keep_device(config, run, known)
     model, digital = aj.training.train_in_run(
         run, config.network, dataset, config.training, test=test
     )
     plan = plan_counts(
-        fit.device,
+        known.device,
         2 ** max(config.bits),
         v=config.pulses.v,
         width=config.pulses.width,
@@ -99,18 +116,18 @@ def run(config: Config, run: RunFolder) -> None:
         pulses=config.pulses.count,
         start=config.pulses.start,
     )
-    found = run.stage("accuracy", lambda: accuracies(config, run, fit, plan, model, test))
-    report(config, run, fit, plan, found, digital, dataset.name)
+    found = run.stage("accuracy", lambda: accuracies(config, run, known, plan, model, test))
+    report(config, run, known, plan, found, digital, dataset.name)
 
 
-def keep_device(config, run, fit) -> None:
+def keep_device(config, run, known) -> None:
     """Write the fitted device as every other configuration spells one."""
     spelled = {
         "kind": config.device.kind,
         "preset": config.device.preset,
         "cells": config.device.cells,
         "options": dict(config.device.options),
-        "parameters": {**dict(config.device.parameters), **fit.parameters},
+        "parameters": {**dict(config.device.parameters), **known.parameters},
     }
     kept = {name: value for name, value in spelled.items() if value not in (None, {})}
     path = run.path / "device.yaml"
@@ -123,17 +140,15 @@ def keep_device(config, run, fit) -> None:
     )
 
 
-def accuracies(config, run, fit, plan, model, test) -> dict[str, np.ndarray]:
-    """Write the network into the fitted device and into every device drawn from the fit."""
+def accuracies(config, run, known, plan, model, test) -> dict[str, np.ndarray]:
+    """Write the network into the device that was found and into every one that is drawn."""
     key_draw, key_write, key_chips = jax.random.split(jax.random.key(run.seed), 3)
-    drawn = fit.sample(config.draws, key=key_draw)
-    one = lambda k: jax.tree.map(lambda x: x[k], drawn)  # noqa: E731
-    devices = [fit.device, *(one(k) for k in range(config.draws))]
+    devices = known.draw(key_draw)
     exact, scatter, chips, ideal = [], [], [], None
     with run.progress("devices that the data allow", len(devices)) as progress:
-        for k, device in enumerate(devices):
+        for k, (device, written) in enumerate(devices):
             key = jax.random.fold_in(key_write, k)
-            table = write_counted(plan, device, config.repeats, key=key)
+            table = write_counted(plan, written, config.repeats, key=key)
             if table.failed:
                 raise UsageError(
                     f"Every train of the plan must be solved, but {table.failed} levels of device "
@@ -157,7 +172,7 @@ def accuracies(config, run, fit, plan, model, test) -> dict[str, np.ndarray]:
     }
 
 
-def report(config, run, fit, plan, found, digital, name) -> None:
+def report(config, run, known, plan, found, digital, name) -> None:
     """Levels, accuracy, and the finding in one sentence."""
     mean = found["chips"].mean(axis=2)
     fitted, allowed = mean[0], mean[1:]
@@ -174,9 +189,8 @@ def report(config, run, fit, plan, found, digital, name) -> None:
     run.metric("error_from_the_fit", found["error"][1:].std(axis=0, ddof=1).max(), help)
     run.section(
         "Levels, open loop",
-        f"{plan.statement} The same numbers of pulses are applied to {config.draws} devices drawn "
-        "from the fit. What they have in common is the plan; what parts them is what the "
-        "measurements do not say.",
+        f"{plan.statement} The same numbers of pulses are applied to {config.draws} more devices. "
+        f"{known.meaning}",
     )
     run.figure(
         "levels",
@@ -209,9 +223,9 @@ def report(config, run, fit, plan, found, digital, name) -> None:
     needed = fewest_bits(config.bits, middle, digital)
     best = int(np.argmax(middle))
     run.summary(
-        f"{config.device.kind} fitted to {len(fit.residuals)} measurements (R^2 "
-        f"{fit.r_squared:.4f}); {config.network.name} on {name}, {100 * digital:.1f} % digital, "
-        f"written into it by counting pulses: "
+        f"{config.device.kind} fitted to {len(known.fit.residuals)} measurements (R^2 "
+        f"{known.fit.r_squared:.4f}); {config.network.name} on {name}, {100 * digital:.1f} % "
+        f"digital, written into it by counting pulses: "
         + (f"{needed} bits suffice" if needed else "no number of bits stays within one point")
         + f"; best at {config.bits[best]} bits with {100 * middle[best]:.1f} %, 90 % interval "
         f"{100 * low[best]:.1f} to {100 * high[best]:.1f} % from what the data leave open."

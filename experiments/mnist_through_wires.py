@@ -1,0 +1,333 @@
+"""Train a network through the exact resistance of the wires of its arrays.
+
+Long wires and cells of low resistance leave little of the current of far cells. A network that was
+trained digitally and is written into such arrays loses most of what it learnt. Here the gradient
+passes through the solution of every array's circuit: the same network is trained on through it, and
+learns to make up for its wires.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from flax import nnx
+
+import analogjax as aj
+from analogjax._checks import check_whole
+from analogjax.crossbar import (
+    Arrays,
+    CurrentDomain,
+    DeviceStatistics,
+    GaussianError,
+    Hardware,
+    Tile,
+    WeightMapping,
+    Wires,
+    effective_conductance,
+    hold,
+)
+from analogjax.data import DataConfig, Split
+from analogjax.networks import NetworkConfig, analog_layers, convert_to_analog, keep_arrays
+from analogjax.runs import RunFolder
+from analogjax.training import AnalogTraining, TrainingConfig, accuracy
+
+MAPPING = WeightMapping("differential", "layer", "max", space="G")
+"""One full scale for a layer: cells lie lower in their window than with one per channel."""
+
+NAMES = {
+    "digital": "digital",
+    "transferred": "written, as it is",
+    "noise": "trained with noise, written",
+    "wires": "trained through the wires",
+    "without_wires": "the same without wires",
+}
+
+
+@dataclass
+class Config:
+    """Data, network, arrays, and the training through them."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """Of the digital network, from which the training through wires starts."""
+    r_low: float = 1e3
+    """Lowest resistance of a cell [ohm]."""
+    r_high: float = 40e3
+    """Highest resistance of a cell [ohm]."""
+    r_wire: float = 2.0
+    """Resistance of a segment of word line and bit line [ohm]."""
+    side: int = 128
+    """Most word lines and bit lines of an array."""
+    steps: int = 50
+    """Steps through wires."""
+    batch: int = 1024
+    """Inputs per step: the wires are solved once, whatever the batch."""
+    learning_rate: float = 3e-3
+    """Largest learning rate."""
+    noise: float = 0.05
+    """Gaussian error of a device [window] in the training with noise, anew at every step."""
+    noise_steps: int = 200
+    """Steps with noise."""
+
+    def __post_init__(self) -> None:
+        """Check what nothing else checks."""
+        for name in ("side", "steps", "batch", "noise_steps"):
+            check_whole(name, getattr(self, name))
+
+
+def run(config: Config, run: RunFolder) -> None:
+    """Train digitally, write, train through wires, report."""
+    dataset = config.data.load()
+    aj.training.check_data(dataset, config.training)
+    digital, reached = aj.training.train_in_run(run, config.network, dataset, config.training)
+    written = convert_to_analog(digital, hardware(config))
+    wires = training(config, run, written, dataset.train)
+    noise = training(config, run, noisy(config, digital), dataset.train, with_noise=True)
+    tuned, tuned_noise = (
+        tune(run, name, own) for name, own in (("wires", wires), ("noise", noise))
+    )
+    models = {
+        "transferred": written,
+        "noise": rewired(written, tuned_noise["model"]),
+        "wires": tuned["model"],
+    }
+    found = run.stage("accuracy", lambda: accuracies(config, run, digital, models, dataset.test))
+    found["digital"] = np.asarray(reached)
+    maps = run.stage("maps", lambda: first_array(config, written, tuned["model"]))
+    report(config, run, dataset, found, tuned, tuned_noise, maps)
+
+
+# What is computed.
+
+
+def hardware(config) -> Hardware:
+    """Cells without errors and levels in arrays of which the wires alone are real."""
+    wires = Wires(config.r_wire, config.r_wire)
+    tile = Tile(CurrentDomain(wires=wires), rows=config.side, columns=config.side)
+    return Hardware(DeviceStatistics(config.r_low, config.r_high), MAPPING, bits=None, tile=tile)
+
+
+def noisy(config, digital):
+    """The network on devices with Gaussian errors, without wires."""
+    device = DeviceStatistics(config.r_low, config.r_high, GaussianError(config.noise, space="G"))
+    return convert_to_analog(digital, Hardware(device, MAPPING, bits=None))
+
+
+def training(config, run, analog, train: Split, *, with_noise: bool = False) -> AnalogTraining:
+    """The same training through wires and with noise."""
+    return AnalogTraining(
+        analog,
+        train,
+        steps=config.noise_steps if with_noise else config.steps,
+        batch=min(config.batch, len(train.y)),
+        learning_rate=config.learning_rate,
+        new_chips=with_noise,
+        seed=run.seed,
+    )
+
+
+def tune(run, name, training) -> dict:
+    """Train, in portions that survive an interruption; return model, losses and times."""
+
+    def compute():
+        clock, processor = time.perf_counter(), time.process_time()
+        done = run.portions(
+            name, training.start, training.advance, lambda s: int(s.count), training.steps
+        )
+        run.log(
+            f"{name}: {(time.perf_counter() - clock) / 60:.1f} min, "
+            f"{(time.process_time() - processor) / 60:.1f} min of processor"
+        )
+        weights = jax.tree.leaves(done.state.parameters)
+        other = {f"weights{k}": np.asarray(leaf) for k, leaf in enumerate(weights)}
+        return {"loss": done.loss, **other}
+
+    kept = run.stage(name, compute)
+    start = training.start()
+    leaves, structure = jax.tree.flatten(start.state.parameters)
+    weights = [jnp.asarray(kept[f"weights{k}"]) for k in range(len(leaves))]
+    state = start.state._replace(parameters=jax.tree.unflatten(structure, weights))
+    return {"loss": kept["loss"], "model": training.model(start._replace(state=state))}
+
+
+def rewired(analog, other):
+    """The analog model with the weights of another."""
+    new = nnx.clone(analog)
+    nnx.update(new, nnx.state(other, nnx.Param))
+    return new
+
+
+def solved(analog, dtype):
+    """The model with its wires solved once in this float type."""
+    new = nnx.clone(analog)
+    for layer in analog_layers(new).values():
+        held = hold(
+            None, layer.device.get_value(), mapping=layer.mapping, weights=layer.kernel[...]
+        )
+        g_min, g_max = layer.device.get_value().window
+        g = g_min + (g_max - g_min) * held.fractions
+        prepared = jax.jit(lambda tile, g: tile.prepare(g))(layer.tile.get_value(), g.astype(dtype))
+        prepared = jax.tree.map(lambda x: x.astype(jnp.float32), prepared)
+        layer.arrays.set_value(Arrays(None, prepared, held.scale, layer.kernel.shape))
+    return new
+
+
+def accuracies(config, run, digital, models, test) -> dict:
+    """Test accuracy of every network through its wires, and of the trained one otherwise."""
+    found = {}
+    with run.progress("evaluation", len(models) + 2) as progress:
+        for name, model in models.items():
+            found[name] = accuracy(keep_arrays(model), test)
+            progress.advance()
+        without = nnx.clone(digital)
+        nnx.update(without, nnx.state(models["wires"], nnx.Param))
+        found["without_wires"] = accuracy(without, test)
+        progress.advance()
+        if jax.config.jax_enable_x64:
+            found["wires_float64"] = accuracy(solved(models["wires"], jnp.float64), test)
+        progress.advance()
+    return found
+
+
+def first_array(config, before, after) -> dict:
+    """Conductances of one array of the first layer, and what its wires leave of them."""
+    maps = {}
+    for name, model in {"before": before, "after": after}.items():
+        layer = next(iter(v for k, v in analog_layers(model).items() if k.startswith("hidden")))
+        device, tile = layer.device.get_value(), layer.tile.get_value()
+        held = hold(None, device, mapping=layer.mapping, weights=layer.kernel[...])
+        g_min, g_max = device.window
+        g = g_min + (g_max - g_min) * held.fractions
+        layout = tile.layout(*layer.kernel.shape, 2)
+        # In the middle of the image, where the inputs are not dark.
+        cells = layout.cut(g)[layout.grid[0] // 2, 0]
+        g = cells.reshape(cells.shape[0], -1)
+        seen = effective_conductance(g, **tile.domain.wires.options())
+        maps[f"g_{name}"], maps[f"left_{name}"] = g, seen / g
+        maps[f"share_{name}"] = jnp.sum(seen) / jnp.sum(g)
+    return maps
+
+
+# What is reported.
+
+
+def report(config, run, dataset, found, tuned, tuned_noise, maps) -> None:
+    """Accuracy, learning, and what the wires leave."""
+    values = {name: float(found[name]) for name in NAMES}
+    for name, value in values.items():
+        run.metric(f"accuracy_{name}", value, NAMES[name])
+    if "wires_float64" in found:
+        value = float(found["wires_float64"])
+        run.metric("accuracy_wires_float64", value, "wires solved in float64")
+    for name in ("before", "after"):
+        run.metric(
+            f"current_left_{name}", float(maps[f"share_{name}"]), "of one array, all lines at 1 V"
+        )
+    sizes = " - ".join(str(n) for n in (np.prod(dataset.input_shape), *_widths(config), 10))
+    run.section(
+        "Arrays",
+        f"{config.network.name} {sizes} on {dataset.name} in pairs of cells of {config.r_low:g} to "
+        f"{config.r_high:g} ohm, in arrays of at most {config.side} x {config.side} with "
+        f"{config.r_wire:g} ohm a segment of every line. Wires are solved exactly; drivers, "
+        "amplifiers and converters are ideal, and the scale of a layer is digital.",
+    )
+    run.figure("accuracy", _bars(values), "Test accuracy.")
+    double = found.get("wires_float64")
+    said = (
+        ""
+        if double is None
+        else f" Solved in float64 the same weights give {100 * float(double):.2f} %: the "
+        "error of the solver in float32, in which the network is trained, does not matter."
+        if abs(float(double) - values["wires"]) < 1e-3
+        else f" Solved in float64 the same weights give {100 * float(double):.2f} %."
+    )
+    run.section(
+        "What the network has learnt",
+        f"Read without wires, the weights that were trained through them give "
+        f"{100 * values['without_wires']:.2f} %: they make up for these wires and no others.{said} "
+        f"Training with Gaussian noise on the weights ({config.noise:g} of the window, "
+        f"{config.noise_steps} steps, no wires) and writing the result gives "
+        f"{100 * values['noise']:.2f} %: noise does not prepare a network for what is the same at "
+        "every read (reported in arXiv:2506.00004, too).",
+    )
+    run.figure("learning", _learning(tuned["loss"]), "Cross-entropy of each step's batch.")
+    run.figure(
+        "array",
+        _maps(maps),
+        "One array of the first layer. Above: conductances; below: the share of a cell's current "
+        "that the sense amplifier sees when its word line alone is driven. Drivers are at the "
+        "left, amplifiers below.",
+    )
+    run.summary(
+        f"{config.network.name} {sizes} on {dataset.name}: {100 * values['digital']:.2f} % "
+        f"digital, {100 * values['transferred']:.2f} % when written into arrays of which the wires "
+        f"leave {100 * float(maps['share_before']):.0f} % of the current, "
+        f"{100 * values['wires']:.2f} % after {config.steps} steps of training through them."
+    )
+    run.dataset(
+        "learning",
+        xr.Dataset(
+            {
+                "loss": ("step", tuned["loss"], {"units": "nat"}),
+                "loss_noise": ("step_noise", tuned_noise["loss"], {"units": "nat"}),
+            }
+        ),
+    )
+
+
+def _widths(config) -> tuple[int, ...]:
+    hidden = config.network.options.get("hidden", 256)
+    return (hidden,) if isinstance(hidden, int) else tuple(hidden)
+
+
+def _bars(values):
+    fig, axis = aj.plotting.figure(width=6.2, height=2.6)
+    names = list(NAMES)[::-1]
+    axis.barh(
+        [NAMES[n] for n in names],
+        [100 * values[n] for n in names],
+        color=[aj.plotting.COLORS[1 if n == "wires" else 0] for n in names],
+    )
+    for row, name in enumerate(names):
+        axis.annotate(
+            f"{100 * values[name]:.2f}", (100 * values[name], row), xytext=(3, 0),
+            textcoords="offset points", va="center", fontsize=8,
+        )  # fmt: skip
+    axis.set_xlim(0, 108)
+    axis.set_xlabel("test accuracy (%)")
+    axis.grid(axis="y", visible=False)
+    return fig
+
+
+def _learning(loss):
+    fig, axis = aj.plotting.figure(width=5.4)
+    axis.plot(np.arange(1, len(loss) + 1), loss)
+    axis.set_yscale("log")
+    axis.set_xlabel("step through wires")
+    axis.set_ylabel("cross-entropy (nat)")
+    return fig
+
+
+def _maps(maps):
+    fig, axes = aj.plotting.figure(2, 2, width=4.0, height=3.2)
+    for column, name in enumerate(("before", "after")):
+        for axis, key, scale, label, top in (
+            (axes[0, column], "g", 1e6, "conductance (uS)", None),
+            (axes[1, column], "left", 1.0, "share of the current", 1.0),
+        ):
+            # Of linear size, so that few cells of high conductance do not hide the rest.
+            values = scale * maps[f"{key}_{name}"]
+            high = np.quantile(maps["g_before"] * scale, 0.99) if top is None else top
+            image = axis.imshow(values, aspect="auto", vmin=0.0, vmax=high)
+            axis.grid(visible=False)
+            axis.set_title(f"{'digital' if name == 'before' else 'trained through wires'}")
+            axis.set_xlabel("bit line")
+            axis.set_ylabel("word line")
+            fig.colorbar(image, ax=axis, label=label)
+    return fig

@@ -1,0 +1,92 @@
+"""Training through hardware, small: six inputs, one layer."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from analogjax.crossbar import (
+    CurrentDomain,
+    DeviceStatistics,
+    GaussianError,
+    Hardware,
+    Tile,
+    WeightMapping,
+    Wires,
+)
+from analogjax.data import Split
+from analogjax.networks import MLP, convert_to_analog
+from analogjax.training import AnalogTraining, accuracy, logits
+
+MAPPING = WeightMapping("differential", "layer", "max", space="G")
+OPTIONS = {"steps": 30, "batch": 40, "learning_rate": 0.05}
+
+
+@pytest.fixture(scope="module")
+def split():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(120, 6)).astype(np.float32)
+    return Split(x, (x @ rng.normal(size=(6, 3))).argmax(1))
+
+
+def analog(tile=None, error=None):
+    model = MLP(input_shape=(6,), classes=3, hidden=(), rngs=nnx.Rngs(0))
+    device = DeviceStatistics(1e3, 4e4, error)
+    return convert_to_analog(model, Hardware(device, MAPPING, bits=None, tile=tile))
+
+
+def through(training, state, steps):
+    for _ in range(steps):
+        state = training.advance(state)
+    return state
+
+
+def cross_entropy(model, split):
+    answers = logits(model, split.x).astype(np.float64)
+    chosen = answers[np.arange(len(split.y)), split.y]
+    return float(np.mean(np.log(np.exp(answers).sum(1)) - chosen))
+
+
+def test_trains_through_wires(split):
+    # 20 ohm a segment against 1 kohm: wires take much of the current, the more so the farther.
+    tile = Tile(CurrentDomain(wires=Wires(20.0, 20.0)), rows=8, columns=8)
+    start = analog(tile)
+    training = AnalogTraining(start, split, **OPTIONS)
+    done = through(training, training.start(), 30)
+    assert int(done.count) == 30
+    assert np.isfinite(done.loss).all()
+    trained = training.model(done)
+    assert cross_entropy(trained, split) < 0.5 * cross_entropy(start, split)
+    assert accuracy(trained, split) > 0.85
+
+
+def test_first_loss_and_resuming(split):
+    # One batch holds all inputs, so that its loss is known beforehand.
+    start = analog()
+    training = AnalogTraining(start, split, steps=6, batch=120, learning_rate=0.01)
+    half = through(training, training.start(), 3)
+    assert float(half.loss[0]) == pytest.approx(cross_entropy(start, split), rel=1e-5)
+    assert np.isnan(np.asarray(half.loss[3:])).all()
+    again = AnalogTraining(start, split, steps=6, batch=120, learning_rate=0.01)
+    once, twice = through(training, half, 3), through(again, jax.device_get(half), 3)
+    for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(twice), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_step_on_another_chip(split):
+    # Without a learning rate to speak of, losses of one batch differ by the chips alone.
+    noisy = analog(error=GaussianError(0.1, space="G"))
+    options = {"steps": 3, "batch": 120, "learning_rate": 1e-9}
+    for new_chips, count in ((True, 3), (False, 1)):
+        training = AnalogTraining(noisy, split, new_chips=new_chips, **options)
+        loss = np.asarray(through(training, training.start(), 3).loss)
+        assert len(np.unique(np.round(loss, 4))) == count
+
+
+def test_wrong_numbers(split):
+    with pytest.raises(ValueError, match="batch"):
+        AnalogTraining(analog(), split, steps=1, batch=121, learning_rate=0.1)
+    with pytest.raises(ValueError, match="steps"):
+        AnalogTraining(analog(), split, steps=0, batch=12, learning_rate=0.1)
