@@ -208,7 +208,7 @@ def first_array(config, before, after) -> dict:
         # In the middle of the image, where the inputs are not dark.
         cells = layout.cut(g)[layout.grid[0] // 2, 0]
         g = cells.reshape(cells.shape[0], -1)
-        seen = effective_conductance(g, **tile.domain.wires.options())
+        seen = effective_conductance(g, **tile.domain.wires.options(g.dtype))
         maps[f"g_{name}"], maps[f"left_{name}"] = g, seen / g
         maps[f"share_{name}"] = jnp.sum(seen) / jnp.sum(g)
     return maps
