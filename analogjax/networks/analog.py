@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import jax
@@ -122,20 +123,19 @@ class _AnalogLayer(nnx.Module):
         layer = types.SimpleNamespace(**(vars(self) | {"kernel": weights}))
         return digital.__call__(layer, inputs, **options)
 
-    def _on_arrays(self, inputs: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
-        inputs = inputs.astype(jnp.float32)
-        if self.probe is not None:
-            self.probe(self, inputs)
+    def _on_arrays(
+        self, inputs: Float[Array, "batch inputs"], arrays: Arrays, key: PRNGKeyArray | None
+    ) -> Float[Array, "batch outputs"]:
         y = array_product(
-            inputs,
-            self.prepared(),
+            inputs.astype(jnp.float32),
+            arrays,
             self.chip.get_value(),
             self.device.get_value(),
             self.tile.get_value(),
             mapping=self.mapping,
             input_range=self.input_range.get_value(),
             output_range=self.output_range.get_value(),
-            key=self.read.get_value(),
+            key=key,
         )
         gain = self.gain.get_value()
         return y if gain is None else gain * y
@@ -148,7 +148,10 @@ class AnalogLinear(_AnalogLayer, nnx.Linear):
         """Return ``inputs @ weights + bias``, as far as the arrays can."""
         if self.tile.get_value() is None:
             return self._apply(nnx.Linear, inputs, **options)
-        flat = self._on_arrays(inputs.reshape(-1, inputs.shape[-1]))
+        vectors = inputs.reshape(-1, inputs.shape[-1])
+        if self.probe is not None:
+            self.probe(self, vectors.astype(jnp.float32))
+        flat = self._on_arrays(vectors, self.prepared(), self.read.get_value())
         y = flat.reshape(*inputs.shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
@@ -168,16 +171,46 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
         """
         if self.tile.get_value() is None:
             return self._apply(nnx.Conv, inputs, **options)
-        seen = patches(
-            inputs,
-            self.kernel_size,
+        see = partial(
+            patches,
+            size=self.kernel_size,
             strides=_pair(self.strides),
             padding=self.padding if isinstance(self.padding, str) else _padding(self.padding),
             dilation=_pair(self.kernel_dilation),
         )
-        flat = self._on_arrays(seen.reshape(-1, seen.shape[-1]))
-        y = flat.reshape(*seen.shape[:-1], flat.shape[-1])
+        shape = jax.eval_shape(see, inputs).shape
+        if self.probe is not None:
+            self.probe(self, see(inputs).reshape(-1, shape[-1]).astype(jnp.float32))
+        count = _groups(shape)
+        groups = inputs.reshape(count, -1, *inputs.shape[1:])
+        key = self.read.get_value()
+        keys = None if key is None else jax.random.split(key, count)
+        # On a CPU one group after another: what the kernels of all images see fits no cache.
+        together = None if jax.default_backend() == "cpu" else count
+        arrays = self.prepared()
+        flat = jax.lax.map(
+            lambda group: self._on_arrays(
+                see(group[0]).reshape(-1, shape[-1]), arrays, key=group[1]
+            ),
+            (groups, keys),
+            batch_size=together,
+        )
+        y = flat.reshape(*shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
+
+
+_GROUP = 2**17
+"""Most numbers that the kernels of a group of images see: 0.5 MiB, about a core's cache."""
+
+
+def _groups(shape: tuple[int, ...]) -> int:
+    """Return the fewest equal groups of images in which kernels see no more than is good."""
+    images, each = shape[0], shape[1] * shape[2] * shape[3]
+    return next(
+        n
+        for n in range(1, images + 1)
+        if images % n == 0 and (images // n * each <= _GROUP or n == images)
+    )
 
 
 def _pair(value: Any) -> tuple[Any, Any]:

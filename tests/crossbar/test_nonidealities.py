@@ -31,6 +31,7 @@ from analogjax.crossbar.nonidealities import (
     TelegraphNoise,
     TemperatureCoefficient,
     ThermalNoise,
+    WeightNoise,
     lifetimes,
 )
 from analogjax.devices import PCM, StatisticalDevice
@@ -68,6 +69,7 @@ CELLS = {
             )
         ),
     ),
+    "weight_noise": (WeightNoise(0.05), WeightNoise(0.0)),
     "power_law": (PowerLawDrift(0.05, 0.02), PowerLawDrift(0.0)),
     "log_relaxation": (LogRelaxation(-0.01, 0.01), LogRelaxation(0.0)),
     "arrhenius": (

@@ -24,3 +24,4 @@ from .telegraph import telegraph_chain as telegraph_chain
 from .telegraph import telegraph_spectrum as telegraph_spectrum
 from .temperature import TemperatureCoefficient as TemperatureCoefficient
 from .variation import LogNormalVariation as LogNormalVariation
+from .weight_noise import WeightNoise as WeightNoise
