@@ -12,7 +12,9 @@ from analogjax import cli
 
 SMALL = [
     "data=digits", "network.options.hidden=[16]", "training.epochs=10", "training.batch=64",
-    "side=32", "r_wire=10", "steps=8", "batch=256", "learning_rate=0.01", "noise_steps=5",
+    "side=32", "r_wire=10", "steps=8", "batch=256", "learning_rate=0.01",
+    "noise_steps=5", "rounds=2",
+    "round_steps=3",
 ]  # fmt: skip
 
 

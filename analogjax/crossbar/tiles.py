@@ -191,8 +191,8 @@ def normalise(
             takes a digital scaling of every vector.
     """
     if input_range is None:
-        # No gradient: up to rounding the outputs do not depend on it.
-        largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=1, keepdims=True))
+        # With its gradient: offsets and noise behind it grow with it.
+        largest = jnp.max(jnp.abs(x), axis=1, keepdims=True)
         scale = jnp.where(largest > 0, largest, jnp.ones_like(largest))
     else:
         if not is_traced(input_range):

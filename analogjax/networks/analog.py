@@ -126,11 +126,8 @@ class _AnalogLayer(nnx.Module):
     def _on_arrays(
         self, inputs: Float[Array, "batch inputs"], arrays: Arrays, key: PRNGKeyArray | None
     ) -> Float[Array, "batch outputs"]:
-        inputs = inputs.astype(jnp.float32)
-        if self.probe is not None:
-            self.probe(self, inputs)
         y = array_product(
-            inputs,
+            inputs.astype(jnp.float32),
             arrays,
             self.chip.get_value(),
             self.device.get_value(),
@@ -152,6 +149,8 @@ class AnalogLinear(_AnalogLayer, nnx.Linear):
         if self.tile.get_value() is None:
             return self._apply(nnx.Linear, inputs, **options)
         vectors = inputs.reshape(-1, inputs.shape[-1])
+        if self.probe is not None:
+            self.probe(self, vectors.astype(jnp.float32))
         flat = self._on_arrays(vectors, self.prepared(), self.read.get_value())
         y = flat.reshape(*inputs.shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
@@ -180,20 +179,22 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
             dilation=_pair(self.kernel_dilation),
         )
         shape = jax.eval_shape(see, inputs).shape
-        arrays, key = self.prepared(), self.read.get_value()
-
-        def multiply(images, key):
-            return self._on_arrays(see(images).reshape(-1, shape[-1]), arrays, key)
-
-        # One group after another: what the kernels of all images see at once fits no cache. A probe
-        # sees all of it.
-        count = 1 if self.probe is not None else _groups(shape)
-        if count == 1:
-            flat = multiply(inputs, key)
-        else:
-            groups = inputs.reshape(count, -1, *inputs.shape[1:])
-            keys = None if key is None else jax.random.split(key, count)
-            flat = jax.lax.map(lambda group: multiply(*group), (groups, keys))
+        if self.probe is not None:
+            self.probe(self, see(inputs).reshape(-1, shape[-1]).astype(jnp.float32))
+        count = _groups(shape)
+        groups = inputs.reshape(count, -1, *inputs.shape[1:])
+        key = self.read.get_value()
+        keys = None if key is None else jax.random.split(key, count)
+        # On a CPU one group after another: what the kernels of all images see fits no cache.
+        together = None if jax.default_backend() == "cpu" else count
+        arrays = self.prepared()
+        flat = jax.lax.map(
+            lambda group: self._on_arrays(
+                see(group[0]).reshape(-1, shape[-1]), arrays, key=group[1]
+            ),
+            (groups, keys),
+            batch_size=together,
+        )
         y = flat.reshape(*shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 

@@ -298,6 +298,17 @@ def test_one_sided_derivative_at_zero_ohm():
         np.testing.assert_allclose(gradient[k], numeric, rtol=1e-5)
 
 
+def test_effective_conductance_of_arrays_side_by_side():
+    # A grid of tiles in float32, of a size whose elimination is three joins deep: matrix products
+    # of more than eight axes are refused on CPUs.
+    g = np.random.default_rng(0).uniform(2e-5, 1e-3, (2, 1, 112, 64)).astype(np.float32)
+    wires = {"r_word_line": np.float32(2), "r_bit_line": np.float32(2), "throw": False}
+    found = jax.jit(jax.vmap(jax.vmap(lambda one: effective(one, **wires))))(g)
+    for k in range(2):
+        # The same operations, in another order of sums.
+        np.testing.assert_allclose(found[k, 0], effective(g[k, 0], **wires), rtol=1e-4)
+
+
 def test_derivatives_of_the_effective_conductance():
     g, v, _, wires = drawn(shape=(12, 9))
     weights = np.random.default_rng(1).standard_normal(9)

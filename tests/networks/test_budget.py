@@ -118,6 +118,18 @@ def test_gradient_is_that_of_central_differences(loss, name):
     np.testing.assert_allclose(slope, check, rtol=0.02, atol=3e-7 / h)
 
 
+def test_gradient_through_the_scale_of_a_layers_inputs(split):
+    # Offsets are shares of full scale: behind a scaling to the largest input they follow the wires
+    # of the layer before.
+    model = MLP(input_shape=(6,), classes=3, hidden=5, rngs=nnx.Rngs(0))
+    at = {**AT, "wire": 100.0, "adc": 0.1}
+    loss = ChipLoss(model, hardware, at, split, chips=2, key=KEY)
+    slope = loss.gradient(at)["wire"]
+    up, down = (loss({**at, "wire": 100.0 + h}).cross_entropy for h in (5.0, -5.0))
+    # Of second order in 5 %.
+    np.testing.assert_allclose(slope, (up - down) / 10, rtol=0.01)
+
+
 def test_no_chips(model, split):
     with pytest.raises(ValueError, match="chips"):
         ChipLoss(model, hardware, AT, split, chips=0, key=KEY)

@@ -174,13 +174,22 @@ def _cells(g, word, bit) -> Float[Array, "rows cols 4 4"]:
 
 def _in_line(blocks: Ports, direction: int) -> Ports:
     """Join all blocks along the first axis."""
+    # The other axes as one: XLA's matrix products on CPUs refuse more than eight, of which arrays
+    # side by side (vmap) take some.
+    m = blocks.m
+    joined = _chain(Ports(m.reshape(len(m), -1, *m.shape[-2:]), blocks.kinds), direction)
+    return Ports(joined.m.reshape(*m.shape[1:-2], *joined.m.shape[-2:]), joined.kinds)
+
+
+def _chain(blocks: Ports, direction: int) -> Ports:
     m, kinds = blocks.m, blocks.kinds
     if len(m) == 1:
         return Ports(m[0], kinds)
-    half = len(m) // 2
-    halves = m[: 2 * half].reshape(2, half, *m.shape[1:])
-    halves = _in_line(Ports(jnp.swapaxes(halves, 0, 1), kinds), direction)
-    joined = _join(*(Ports(halves.m[k], halves.kinds) for k in (0, 1)), direction)
+    half, beside = len(m) // 2, m.shape[1]
+    halves = jnp.swapaxes(m[: 2 * half].reshape(2, half, *m.shape[1:]), 0, 1)
+    both = _chain(Ports(halves.reshape(half, 2 * beside, *m.shape[2:]), kinds), direction)
+    parts = (Ports(both.m[:beside], both.kinds), Ports(both.m[beside:], both.kinds))
+    joined = _join(*parts, direction)
     return _join(joined, Ports(m[-1], kinds), direction) if len(m) % 2 else joined
 
 
