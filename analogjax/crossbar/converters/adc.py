@@ -29,6 +29,9 @@ class Adc(AbstractConverter):
     Attributes and options: see `AbstractConverter`.
     """
 
+    # Named here for type checkers, which would make one of the fields.
+    __init__ = AbstractConverter.__init__
+
     def __call__(
         self,
         x: Float[Array, "*batch lines"],

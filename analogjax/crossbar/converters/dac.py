@@ -22,6 +22,9 @@ class Dac(AbstractConverter):
     Attributes and options: see `AbstractConverter`.
     """
 
+    # Named here for type checkers, which would make one of the fields.
+    __init__ = AbstractConverter.__init__
+
     def __call__(
         self,
         x: Float[Array, "*batch lines"],
