@@ -85,6 +85,7 @@ def read(out):
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_cells_of_a_population_differ_as_its_devices_do(tables, tmp_path):
     (tables / "ramps.csv").write_text(devices(0.15))
     (tables / "ramps.yaml").write_text(MAPPING.replace("train: ramp", "device: chip"))

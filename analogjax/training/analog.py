@@ -117,7 +117,8 @@ class AnalogTraining:
                 "Argument `learning_rate` must be small enough for a finite loss, "
                 f"but that of step {count + 1} is {float(loss)}."
             )
-        return Tuned(state, tuned.loss.at[count].set(loss), tuned.count + 1)
+        # A state that was stored comes back as NumPy arrays.
+        return Tuned(state, jnp.asarray(tuned.loss).at[count].set(loss), tuned.count + 1)
 
     def model(self, tuned: Tuned) -> nnx.Module:
         """Return the analog model with the weights of a state, set to evaluation."""

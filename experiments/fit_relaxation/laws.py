@@ -33,6 +33,9 @@ def fitted(config, measured, law, times, start=None) -> dict[str, np.ndarray]:
     estimate = maximum_likelihood(model, measured.reads(times, measured.seen), free, throw=False)
     found = {f"value_{name}": np.array(estimate.parameters[name]) for name in free}
     found |= {f"error_{name}": np.array(estimate.standard_errors[name]) for name in free}
+    combinations = estimate.identifiability.combinations
+    found["exponents"] = np.array([[c.exponents[name] for name in free] for c in combinations])
+    found["combination_errors"] = np.array([c.standard_error for c in combinations])
     found |= {f"robust_{name}": np.array(estimate.robust_errors[name]) for name in free}
     return found | {
         "covariance": estimate.covariance,

@@ -118,6 +118,7 @@ def test_gradient_is_that_of_central_differences(loss, name):
     np.testing.assert_allclose(slope, check, rtol=0.02, atol=3e-7 / h)
 
 
+@pytest.mark.slow
 def test_gradient_through_the_scale_of_a_layers_inputs(split):
     # Offsets are shares of full scale: behind a scaling to the largest input they follow the wires
     # of the layer before.

@@ -122,8 +122,10 @@ def test_reads_share_the_chip(digital):
     assert jnp.array_equal(plain(X), read_analog_weights(plain, key=jax.random.key(5))(X))
 
 
-def test_kept_arrays_are_the_arrays_and_have_no_gradient(digital):
-    analog = convert_to_analog(digital, hardware(CurrentDomain(wires=Wires(5.0, 5.0))))
+def test_kept_arrays_are_the_arrays_and_have_no_gradient():
+    # One layer: each takes ten seconds to compile.
+    single = MLP(hidden=(), input_shape=(20,), classes=3, rngs=nnx.Rngs(0))
+    analog = convert_to_analog(single, hardware(CurrentDomain(wires=Wires(5.0, 5.0))))
     chip = program_analog_weights(analog, key=KEY)
     kept = keep_arrays(chip)
     np.testing.assert_allclose(kept(X), chip(X), atol=1e-5)
@@ -199,10 +201,9 @@ def test_accuracy_is_that_of_single_chips(digital):
     rng = np.random.default_rng(3)
     x = rng.uniform(0, 1, (50, 20)).astype(np.float32)
     split = Split(x, np.asarray(jnp.argmax(digital(jnp.asarray(x)), -1), np.int32))
-    domain = CurrentDomain(
-        dac=Dac(4), adc=Adc(5, offset_std=0.02), output_range=4.0, wires=Wires(2.0, 2.0)
+    made = hardware(
+        CurrentDomain(dac=Dac(4), adc=Adc(5, offset_std=0.02), output_range=4.0), bits=3
     )
-    made = hardware(domain, bits=3)
     got = accuracy_over_chips(digital, made, split, bits=[3], chips=2, key=KEY, batch=50)
     analog = convert_to_analog(digital, made)
     for column, key in enumerate(chip_keys(KEY, 2)):

@@ -21,7 +21,7 @@ from analogjax.networks import MLP, convert_to_analog
 from analogjax.training import AnalogTraining, accuracy, logits
 
 MAPPING = WeightMapping("differential", "layer", "max", space="G")
-OPTIONS = {"steps": 30, "batch": 40, "learning_rate": 0.05}
+OPTIONS = {"steps": 60, "batch": 40, "learning_rate": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def test_trains_through_wires(split):
     tile = Tile(CurrentDomain(wires=Wires(20.0, 20.0)), rows=8, columns=8)
     start = analog(tile)
     training = AnalogTraining(start, split, **OPTIONS)
-    done = through(training, training.start(), 30)
-    assert int(done.count) == 30
+    done = through(training, training.start(), 60)
+    assert int(done.count) == 60
     assert np.isfinite(done.loss).all()
     trained = training.model(done)
     assert cross_entropy(trained, split) < 0.5 * cross_entropy(start, split)

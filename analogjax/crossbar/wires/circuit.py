@@ -116,12 +116,12 @@ def equations(g: Float[Array, "rows cols"], wires: Wires, x: Field) -> Field:
     bit_closed = wires.bit_closed.astype(x.u.dtype)[None]
     i_word = x.i_word.at[0].multiply(word_closed)
     i_bit = x.i_bit.at[-1].multiply(bit_closed)
-    step_word = jnp.diff(x.u, axis=0, prepend=0.0).at[0].multiply(word_closed)
-    step_bit = -jnp.diff(x.b, axis=0, append=0.0)
+    step_word = jnp.diff(x.u, axis=0, prepend=jnp.zeros_like(x.u[:1])).at[0].multiply(word_closed)
+    step_bit = -jnp.diff(x.b, axis=0, append=jnp.zeros_like(x.b[:1]))
     step_bit = step_bit.at[-1].multiply(bit_closed)
     cells = g[:, None] * (flip(x.u) - x.b)
-    node_word = -jnp.diff(i_word, axis=0, append=0.0) - flip(cells)
-    node_bit = jnp.diff(i_bit, axis=0, prepend=0.0) + cells
+    node_word = -jnp.diff(i_word, axis=0, append=jnp.zeros_like(i_word[:1])) - flip(cells)
+    node_bit = jnp.diff(i_bit, axis=0, prepend=jnp.zeros_like(i_bit[:1])) + cells
     far = None
     if wires.word_far is not None:
         assert x.i_far is not None
