@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .._checks import check_not_negative, check_whole
@@ -98,7 +99,7 @@ class HardwareConfig:
         noise: list[AbstractReadNoise] = [ThermalNoise()] if self.thermal_noise else []
         if self.flicker:
             # An e-fold: the variance is `flicker` times the square of a cell's current.
-            noise.append(FlickerNoise(self.flicker, f_low=1.0, f_high=2.718281828459045))
+            noise.append(FlickerNoise(self.flicker, f_low=1.0, f_high=math.e))
         domain = CurrentDomain(
             v_read=self.v_read,
             dac=dac,

@@ -164,10 +164,6 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
 
         On arrays every place of the image is a vector of inputs: one line for each place of the
         kernel and channel.
-
-        Raises:
-            ValueError: On arrays, a convolution that is not two-dimensional, or has groups, input
-                dilation, a mask, or a padding by something else than zeros.
         """
         if self.tile.get_value() is None:
             return self._apply(nnx.Conv, inputs, **options)
@@ -301,7 +297,9 @@ def convert_to_analog(model: Model, hardware: Hardware, *, exclude: Sequence[str
             attributes, joined by slashes, as ``"head"`` or ``"hidden/0"``.
 
     Raises:
-        ValueError: An excluded name that the model does not have, or no layer to convert.
+        ValueError: An excluded name that the model does not have, no layer to convert, or, for
+            hardware with a tile, a convolution that is not two-dimensional or has groups, input
+            dilation, a mask, or a padding by something else than zeros.
     """
     names = [name for name, _ in _layers(model, _ANALOG)]
     _check_names(exclude, names)
