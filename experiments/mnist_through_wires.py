@@ -42,7 +42,13 @@ from analogjax.networks import (
     keep_arrays,
 )
 from analogjax.runs import RunFolder
-from analogjax.training import AnalogTraining, TrainingConfig, accuracy
+from analogjax.training import (
+    AnalogTraining,
+    NoiseInjection,
+    Precise,
+    TrainingConfig,
+    accuracy,
+)
 
 MAPPING = WeightMapping("differential", "layer", "max", space="G")
 """One full scale for a layer: cells lie lower in their window than with one per channel."""
@@ -143,7 +149,7 @@ def training(config, run, analog, train: Split, *, with_noise: bool = False) -> 
         steps=config.noise_steps if with_noise else config.steps,
         batch=min(config.batch, len(train.y)),
         learning_rate=config.learning_rate,
-        new_chips=with_noise,
+        family=NoiseInjection() if with_noise else Precise(),
         seed=run.seed,
     )
 

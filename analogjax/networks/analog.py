@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -343,8 +343,8 @@ def program_analog_weights(analog: Model, *, key: PRNGKeyArray, trainable: bool 
     Raises:
         ValueError: If the model has no analog layer.
     """
-    new = nnx.clone(analog)
-    for name, layer in analog_layers(new).items():
+    held = {}
+    for name, layer in analog_layers(analog).items():
         chip = program(
             layer.kernel[...].astype(jnp.float32),
             layer.device.get_value(),
@@ -353,7 +353,24 @@ def program_analog_weights(analog: Model, *, key: PRNGKeyArray, trainable: bool 
             key=layer_key(key, name),
             tile=layer.tile.get_value(),
         )
-        layer.chip.set_value(trainable_chip(chip) if trainable else chip)
+        held[name] = trainable_chip(chip) if trainable else chip
+    return with_chips(analog, held, key=key)
+
+
+def with_chips(analog: Model, held: Mapping[str, Chip], *, key: PRNGKeyArray | None) -> Model:
+    """Return a new model that holds these chips, however they were written.
+
+    Args:
+        analog: A model of `convert_to_analog`; it is left as it is.
+        held: What each of its analog layers holds, by name.
+        key: The read, as in `read_analog_weights`.
+
+    Raises:
+        ValueError: If the model has no analog layer.
+    """
+    new = nnx.clone(analog)
+    for name, layer in analog_layers(new).items():
+        layer.chip.set_value(held[name])
         layer.arrays.set_value(None)
         layer.gain.set_value(None)
     return read_analog_weights(new, key=key)

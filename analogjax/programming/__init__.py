@@ -46,3 +46,5 @@ from .statistics import resolvable_levels as resolvable_levels
 from .targets import Window as Window
 from .targets import condition_and_window as condition_and_window
 from .targets import find_window as find_window
+from .writing import AbstractWriting as AbstractWriting
+from .writing import Written as Written

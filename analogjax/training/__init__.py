@@ -15,6 +15,11 @@ from .digital import train as train
 from .evaluate import accuracy as accuracy
 from .evaluate import confusion_matrix as confusion_matrix
 from .evaluate import logits as logits
+from .families import AbstractFamily as AbstractFamily
+from .families import NoiseInjection as NoiseInjection
+from .families import OnChip as OnChip
+from .families import Precise as Precise
+from .physical import Physical as Physical
 from .write_loss import balanced_normals as balanced_normals
 from .write_loss import changed_device as changed_device
 from .write_loss import changed_pulses as changed_pulses

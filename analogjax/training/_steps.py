@@ -19,8 +19,8 @@ from .config import TrainingConfig
 class State(NamedTuple):
     """Everything that training changes."""
 
-    parameters: nnx.State
-    """Weights."""
+    parameters: Any
+    """Weights, and what else is trained."""
     other: nnx.State
     """Running statistics of normalisations."""
     optimiser: Any

@@ -1,29 +1,34 @@
-"""Training through hardware: the loss of what the arrays give, its gradient in the weights."""
+"""Training for hardware: the loss of a network on chips, its gradient in all that is trained."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jaxtyping import PyTree
 
 from .._checks import check_between, check_positive, check_whole
 from .._types import Array, Float, Int
 from ..data import Split, to_float
-from ..networks import program_analog_weights
 from ._steps import State
+from .families import AbstractFamily, Precise
 
 
 class Tuned(NamedTuple):
     """A training under way: a tree of arrays, all that is needed to go on."""
 
     state: State
-    """Weights, other variables, moments."""
+    """What is trained (the network's parameters, and what its family trains), other variables,
+    moments."""
     loss: Float[Array, " steps"]
-    """Cross-entropy of each step's batch before the step [nat], nan for steps to come."""
+    """Loss of each step's batch before the step [nat], nan for steps to come."""
+    failed: Int[Array, " steps"]
+    """Devices of each step whose equations could not be solved, and that were masked."""
     count: Int[Array, ""]
     """Steps done."""
 
@@ -31,9 +36,10 @@ class Tuned(NamedTuple):
 class AnalogTraining:
     """Gradient descent on an analog model, whose forward pass has everything its hardware has.
 
+    One trainer for all families (`AbstractFamily`): each step is on the chip that the family makes.
     Wires are solved once a step, whatever the batch, so that a few steps of large batches are
     cheaper than epochs of small ones. Adam; the learning rate rises linearly over a tenth of all
-    steps and falls to zero as half a cosine.
+    steps and falls to zero as half a cosine. Normalisations keep their running statistics.
     """
 
     def __init__(
@@ -45,7 +51,8 @@ class AnalogTraining:
         batch: int,
         learning_rate: float,
         weight_decay: float = 0.0,
-        new_chips: bool = False,
+        family: AbstractFamily | None = None,
+        family_rate: float = 1.0,
         seed: int = 0,
     ):
         """Prepare.
@@ -58,8 +65,9 @@ class AnalogTraining:
             batch: Inputs per step, drawn without repetition until all had their turn.
             learning_rate: Largest learning rate.
             weight_decay: Decoupled decay of kernels, times the learning rate.
-            new_chips: Whether every step is on another chip, with other write errors, other frozen
-                draws and another read (training with noise); else on devices without errors.
+            family: What the network is while it learns; None for `Precise`: on devices without
+                errors.
+            family_rate: Learning rate of what the family trains, over that of the parameters.
             seed: Of the batches and chips.
 
         Raises:
@@ -68,11 +76,14 @@ class AnalogTraining:
         check_whole("steps", steps)
         check_whole("batch", batch)
         check_positive("learning_rate", learning_rate)
+        check_positive("family_rate", family_rate)
         check_between("batch", float(batch), 1.0, float(len(split.y)))
         self.steps, self.batch, self.seed = steps, batch, seed
         self.x, self.y = jnp.asarray(split.x), jnp.asarray(split.y)
         model = nnx.clone(analog)
         model.train()
+        self.family = Precise() if family is None else family
+        trained = self.family.start(model)
         self.graph, parameters, other = nnx.split(model, nnx.Param, ...)
         schedule = optax.warmup_cosine_decay_schedule(
             learning_rate / 10, learning_rate, max(steps // 10, 1), steps + 1
@@ -82,19 +93,25 @@ class AnalogTraining:
             # An int32 count would make a float64 rate where 64-bit floats are on.
             return schedule(jnp.asarray(count, jnp.float32))
 
-        kernels = jax.tree.map(lambda p: p.ndim > 1, parameters)
+        kernels = (jax.tree.map(lambda p: p.ndim > 1, parameters), jax.tree.map(_no, trained))
+        theirs = (jax.tree.map(_no, parameters), jax.tree.map(lambda _: True, trained))
         self.optimiser = optax.chain(
             optax.scale_by_adam(),
             optax.add_decayed_weights(weight_decay, mask=kernels),
+            optax.masked(optax.scale(family_rate), theirs),
             optax.scale_by_learning_rate(rate),
         )
-        self._start = State(parameters, other, self.optimiser.init(parameters))
-        self._step = jax.jit(lambda *args: self._one(*args, new_chips=new_chips))
+        both = (parameters, trained)
+        self._start = State(both, other, self.optimiser.init(both))
+        self._step = eqx.filter_jit(self._one)
 
     def start(self) -> Tuned:
         """Return the state before the first step."""
         return Tuned(
-            self._start, jnp.full(self.steps, jnp.nan, jnp.float32), jnp.zeros((), jnp.int32)
+            self._start,
+            jnp.full(self.steps, jnp.nan, jnp.float32),
+            jnp.zeros(self.steps, jnp.int32),
+            jnp.zeros((), jnp.int32),
         )
 
     def advance(self, tuned: Tuned) -> Tuned:
@@ -109,8 +126,14 @@ class AnalogTraining:
         order = jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
         first = (count % per_epoch) * self.batch
         chip = jax.random.fold_in(jax.random.fold_in(key, per_epoch), count)
-        state, loss = self._step(
-            tuned.state, self.x, self.y, order[first : first + self.batch], chip
+        state, loss, failed = self._step(
+            self.family,
+            tuned.state,
+            self.x,
+            self.y,
+            order[first : first + self.batch],
+            chip,
+            jnp.float32(count / self.steps),
         )
         if not np.isfinite(float(loss)):
             raise ValueError(
@@ -118,27 +141,44 @@ class AnalogTraining:
                 f"but that of step {count + 1} is {float(loss)}."
             )
         # A state that was stored comes back as NumPy arrays.
-        return Tuned(state, jnp.asarray(tuned.loss).at[count].set(loss), tuned.count + 1)
+        return Tuned(
+            state,
+            jnp.asarray(tuned.loss).at[count].set(loss),
+            jnp.asarray(tuned.failed).at[count].set(failed),
+            tuned.count + 1,
+        )
 
     def model(self, tuned: Tuned) -> nnx.Module:
-        """Return the analog model with the weights of a state, set to evaluation."""
-        model = nnx.merge(self.graph, tuned.state.parameters, tuned.state.other, copy=True)
+        """Return the analog model with the parameters of a state, set to evaluation."""
+        parameters, _ = tuned.state.parameters
+        model = nnx.merge(self.graph, parameters, tuned.state.other, copy=True)
         model.eval()
         return model
 
-    def _one(self, state: State, x, y, chosen, chip, *, new_chips: bool) -> tuple[State, Array]:
+    def trained(self, tuned: Tuned) -> PyTree:
+        """Return what the family has trained, as `AbstractFamily.chip` takes it."""
+        return tuned.state.parameters[1]
+
+    def _one(
+        self, family: AbstractFamily, state: State, x, y, chosen, key, progress
+    ) -> tuple[State, Array, Array]:
         inputs, labels = to_float(x[chosen]), y[chosen].astype(jnp.int32)
 
-        def loss(parameters: nnx.State) -> tuple[Array, nnx.State]:
+        def loss(both) -> tuple[Array, Any]:
+            parameters, trained = both
             model = nnx.merge(self.graph, parameters, state.other, copy=True)
-            answering = model
-            if new_chips:
-                answering = program_analog_weights(model, key=chip, trainable=True)
-            losses = optax.softmax_cross_entropy_with_integer_labels(answering(inputs), labels)
-            _, _, changed = nnx.split(model, nnx.Param, ...)
-            return jnp.mean(losses), changed
+            chip = family.chip(model, trained, key=key, progress=progress)
+            answers = chip.model(inputs)
+            losses = optax.softmax_cross_entropy_with_integer_labels(answers, labels)
+            # The rest belongs to the chip of this step.
+            seen = nnx.state(chip.model, nnx.BatchStat)
+            return jnp.mean(losses) + chip.penalty, (seen, chip.failed)
 
-        (value, other), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        (value, (seen, failed)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         updates, moments = self.optimiser.update(gradient, state.optimiser, state.parameters)
-        parameters: Any = optax.apply_updates(state.parameters, updates)
-        return State(parameters, other, moments), value
+        both: Any = optax.apply_updates(state.parameters, updates)
+        return State(both, nnx.merge_state(state.other, seen), moments), value, failed
+
+
+def _no(leaf: Any) -> bool:
+    return False

@@ -18,7 +18,7 @@ from analogjax.crossbar import (
 )
 from analogjax.data import Split
 from analogjax.networks import MLP, convert_to_analog
-from analogjax.training import AnalogTraining, accuracy, logits
+from analogjax.training import AnalogTraining, NoiseInjection, Precise, accuracy, logits
 
 MAPPING = WeightMapping("differential", "layer", "max", space="G")
 OPTIONS = {"steps": 60, "batch": 40, "learning_rate": 0.05}
@@ -79,8 +79,8 @@ def test_every_step_on_another_chip(split):
     # Without a learning rate to speak of, losses of one batch differ by the chips alone.
     noisy = analog(error=GaussianError(0.1, space="G"))
     options = {"steps": 3, "batch": 120, "learning_rate": 1e-9}
-    for new_chips, count in ((True, 3), (False, 1)):
-        training = AnalogTraining(noisy, split, new_chips=new_chips, **options)
+    for family, count in ((NoiseInjection(), 3), (Precise(), 1)):
+        training = AnalogTraining(noisy, split, family=family, **options)
         loss = np.asarray(through(training, training.start(), 3).loss)
         assert len(np.unique(np.round(loss, 4))) == count
 

@@ -1,0 +1,104 @@
+"""Physical training: what is trained is what is written, the loss follows through the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import PRNGKeyArray, PyTree
+
+from .._types import ScalarLike
+from ..crossbar import assign_levels, layer_key, write
+from ..networks import analog_layers, with_chips
+from ..programming.writing import AbstractWriting
+from .families import AbstractFamily, OnChip
+
+
+class Physical(AbstractFamily):
+    """Training of drives: pulses through the equations of devices to the network's loss.
+
+    Besides the network's digital parameters (biases, normalisations) it trains the drives of all
+    devices, the digital full scale of each layer, and on request quantities that all devices share.
+    The kernels of the analog layers are where the drives were planned from; they change no more.
+
+    Attributes:
+        writing: From drives to conductances.
+        design: Names of shared quantities to train, as `AbstractWriting.changed` knows them.
+    """
+
+    writing: AbstractWriting
+    design: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(self, writing: AbstractWriting, *, design: Sequence[str] = ()):
+        """Make a family of physical training.
+
+        Args:
+            writing: From drives to conductances.
+            design: Names of shared quantities (material, geometry, pulses) to train too.
+
+        Raises:
+            ValueError: A name that the writing cannot change.
+        """
+        self.writing, self.design = writing, tuple(design)
+        writing.changed(dict.fromkeys(design, 0.0))
+
+    def start(self, analog: nnx.Module) -> PyTree:
+        """Return planned drives and full scales of each layer, and the changes of the design.
+
+        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: 0.0}}``
+
+        Raises:
+            ValueError: A mapping of weights that is not in conductance.
+        """
+        drives, scales = {}, {}
+        for name, layer in analog_layers(analog).items():
+            if layer.mapping.space != "G":
+                raise ValueError(
+                    "Argument `analog` must have weights mapped in the space 'G' for physical "
+                    f"training, but has them in {layer.mapping.space!r}."
+                )
+            fractions, scale = assign_levels(
+                layer.kernel[...].astype(jnp.float32),
+                layer.device.get_value(),
+                n_levels=None,
+                mapping=layer.mapping,
+            )
+            drives[name] = self.writing.plan(fractions)
+            scales[name] = jnp.log(scale)
+        return {
+            "drives": drives,
+            "log_scale": scales,
+            "design": {name: jnp.zeros(()) for name in self.design},
+        }
+
+    def chip(
+        self,
+        analog: nnx.Module,
+        trained: PyTree,
+        *,
+        key: PRNGKeyArray,
+        progress: ScalarLike = 1.0,
+        t: ScalarLike = 0.0,
+    ) -> OnChip:
+        """Return the network on devices that were written by their drives."""
+        writing = self.writing.changed(trained["design"])
+        held, failed = {}, []
+        for name, layer in analog_layers(analog).items():
+            own = layer_key(key, name)
+            shape = (layer.mapping.devices, *layer.kernel[...].shape)
+            written = writing.write(trained["drives"][name], writing.draw(own, shape), t=t)
+            failed.append(jnp.sum(~written.ok, dtype=jnp.int32))
+            # What else the hardware's devices and arrays do comes on top.
+            held[name] = write(
+                written.fractions.astype(jnp.float32),
+                jnp.exp(trained["log_scale"][name]),
+                layer.device.get_value(),
+                n_levels=None,
+                key=jax.random.fold_in(own, 0),
+                tile=layer.tile.get_value(),
+            )
+        model = with_chips(analog, held, key=key)
+        return OnChip(model, jnp.zeros((), jnp.float32), jax.tree.reduce(jnp.add, failed))
