@@ -24,9 +24,15 @@ from .evaluate import accuracy as accuracy
 from .evaluate import confusion_matrix as confusion_matrix
 from .evaluate import logits as logits
 from .families import AbstractFamily as AbstractFamily
-from .families import NoiseInjection as NoiseInjection
 from .families import OnChip as OnChip
 from .families import Precise as Precise
+from .faults import KnownFaults as KnownFaults
+from .learnt_noise import KullbackLeibler as KullbackLeibler
+from .learnt_noise import LearntNoise as LearntNoise
+from .learnt_noise import WritingCost as WritingCost
+from .learnt_ranges import LearntRanges as LearntRanges
+from .local import LocalReparameterisation as LocalReparameterisation
+from .noise_injection import NoiseInjection as NoiseInjection
 from .physical import Physical as Physical
 from .write_loss import balanced_normals as balanced_normals
 from .write_loss import changed_device as changed_device
