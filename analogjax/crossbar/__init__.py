@@ -42,12 +42,14 @@ from .hardware import check_bits as check_bits
 from .level_errors import LevelErrors as LevelErrors
 from .mapping import PAIRS_PER_CHANNEL as PAIRS_PER_CHANNEL
 from .mapping import WeightMapping as WeightMapping
+from .mapping import check_slices as check_slices
 from .mapping import conductance_fraction as conductance_fraction
 from .mapping import conductance_to_weights as conductance_to_weights
 from .mapping import fractions_to_weights as fractions_to_weights
 from .mapping import level_count as level_count
 from .mapping import levels_to_conductance as levels_to_conductance
 from .mapping import quantise as quantise
+from .mapping import significances as significances
 from .mapping import weight_scale as weight_scale
 from .mapping import weights_to_levels as weights_to_levels
 from .mapping import weights_to_positions as weights_to_positions

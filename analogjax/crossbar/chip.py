@@ -19,6 +19,7 @@ from .mapping import (
     WeightMapping,
     conductance_fraction,
     fractions_to_weights,
+    sliced_lines,
     weight_scale,
     weights_to_levels,
     weights_to_positions,
@@ -82,6 +83,7 @@ def write(
     device: DeviceStatistics,
     *,
     n_levels: Any,
+    mapping: WeightMapping,
     key: PRNGKeyArray,
     tile: Tile | None = None,
 ) -> Chip:
@@ -93,7 +95,8 @@ def write(
     )
     arrays = None
     if tile is not None:
-        arrays = tile.draw(jax.random.fold_in(key, 0), levels.shape)
+        shape = jax.eval_shape(lambda cells: sliced_lines(cells, mapping), levels).shape
+        arrays = tile.draw(jax.random.fold_in(key, 0), shape)
     return Chip(
         levels=levels,
         drawn=device.write_error.draw(key, levels.shape),
@@ -127,7 +130,7 @@ def program(
         tile: The arrays that hold the devices, None for none.
     """
     levels, scale = assign_levels(weights, device, n_levels=n_levels, mapping=mapping)
-    return write(levels, scale, device, n_levels=n_levels, key=key, tile=tile)
+    return write(levels, scale, device, n_levels=n_levels, mapping=mapping, key=key, tile=tile)
 
 
 def trainable_chip(chip: Chip, *, scale: Float[Array, "..."] | None = None) -> Chip:
@@ -152,11 +155,13 @@ class Held(eqx.Module):
         fractions: Conductance fraction ``(G - g_min) / (g_max - g_min)`` of each device.
         read_variance: Variance [S^2] of what single reads of each device give; None for none.
         scale: Full scale of the weights.
+        n_levels: Levels per device; None for devices without.
     """
 
     fractions: Float[Array, "devices *shape"]
     read_variance: Float[Array, "devices *shape"] | None
     scale: Float[Array, "..."]
+    n_levels: Any
 
 
 def hold(
@@ -195,16 +200,17 @@ def hold(
         if chip is not None and chip.scale_learnt:
             scale = chip.scale
         else:
-            scale = jax.lax.stop_gradient(weight_scale(weights, **options))
+            n_levels = options["n_levels"]
+        scale = jax.lax.stop_gradient(weight_scale(weights, **options))
         position = weights_to_positions(weights, scale, **options)
     if chip is None:
         fractions = conductance_fraction(position, ratio=device.ratio, space=mapping.space)
-        return Held(fractions, None, scale)
+        return Held(fractions, None, scale, n_levels)
     most = 2**MAX_BITS if chip.n_levels is None else chip.n_levels
     error = device.write_error.error(chip.drawn, position, n_levels=most, t=chip.t)
     fractions = conductance_fraction(position + error, ratio=device.ratio, space=mapping.space)
     if not device.effects:
-        return Held(fractions, None, scale)
+        return Held(fractions, None, scale, chip.n_levels)
     g_min, g_max = device.window
     g, variance = g_min + (g_max - g_min) * fractions, None
     for effect, drawn in zip(device.effects, chip.effects, strict=True):
@@ -213,7 +219,7 @@ def hold(
         if std is not None:
             variance = std**2 if variance is None else variance + std**2
         g = effect.apply(g, drawn, **options)
-    return Held((g - g_min) / (g_max - g_min), variance, scale)
+    return Held((g - g_min) / (g_max - g_min), variance, scale, chip.n_levels)
 
 
 def chip_fractions(
@@ -242,7 +248,7 @@ def chip_weights(
 ) -> Float[Array, "*shape"]:
     """Return the weights that the chip multiplies with now. Arguments as `hold`."""
     held = hold(chip, device, mapping=mapping, weights=weights, n_levels=n_levels)
-    return fractions_to_weights(held.fractions, held.scale, mapping=mapping)
+    return fractions_to_weights(held.fractions, held.scale, mapping=mapping, n_levels=held.n_levels)
 
 
 def age(chip: Chip, t: ScalarLike) -> Chip:

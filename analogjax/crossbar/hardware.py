@@ -13,8 +13,8 @@ from .._checks import check_choice, check_positive, is_traced
 from .._types import Scalar, ScalarLike
 from .current import CurrentDomain
 from .level_errors import LevelErrors, check_window
-from .mapping import WeightMapping, level_count
-from .nonidealities import AbstractCellEffect
+from .mapping import WeightMapping, check_slices, level_count
+from .nonidealities import AbstractCellEffect, WeightNoise
 from .tiles import Tile
 from .write_error import (
     FLOAT,
@@ -134,8 +134,8 @@ class Hardware(eqx.Module):
             tile: The arrays that hold the devices; None for exact inputs and outputs.
 
         Raises:
-            ValueError: Bits that are no such or more than the level tables speak for, or write
-                errors in another space than the levels.
+            ValueError: Bits that are no such or more than the level tables speak for, write errors
+                in another space than the levels, or slices that do not go with either.
         """
         self.device = device
         self.mapping = WeightMapping() if mapping is None else mapping
@@ -146,6 +146,12 @@ class Hardware(eqx.Module):
         self.tile = tile
         if bits is not None:
             check_bits(bits, device)
+        check_slices(self.n_levels, self.mapping)
+        if self.mapping.slices > 1 and any(isinstance(e, WeightNoise) for e in device.effects):
+            raise ValueError(
+                "Argument `mapping` must have one slice for the noise of weights, which knows no "
+                f"devices, but has {self.mapping.slices}."
+            )
         space = device.write_error.space
         if space is not None and space != self.mapping.space:
             raise ValueError(

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_between, check_choice, is_traced
+from .._checks import check_between, check_choice, check_whole, is_traced
 from .._types import Array, Float, Int, ScalarLike
 
 MAX_BITS = 16
@@ -47,6 +47,10 @@ class WeightMapping:
       column of fixed resistors at ``g = 1/2`` (assumed free of error): ``2^b`` weights, zero not
       among them.
 
+    With `slices` S above 1 each of these devices is S devices of lines of their own, the digits of
+    a number to the base n: ``g = sum_s c_s g_s``, ``c_s = n^s (n - 1) / (n^S - 1)``, added up
+    behind the read-out. A weight then has ``S b`` bits where a device has b.
+
     Attributes:
         scheme: ``"differential"`` or ``"offset"``.
         per: One full scale ``w_m`` per ``"layer"`` or per output ``"channel"`` (the last axis).
@@ -58,6 +62,7 @@ class WeightMapping:
             multiplies by conductance in either case.
         assign: ``"nearest"`` takes the level of the nearest conductance; ``"index"`` takes the
             index linear in the weight, which in the space R suffers the bend.
+        slices: Number of slices of a weight; with more than one, levels in the space G.
     """
 
     scheme: str = "differential"
@@ -66,12 +71,14 @@ class WeightMapping:
     percentile: float = 99.9
     space: str = "R"
     assign: str = "nearest"
+    slices: int = 1
 
     def __post_init__(self):
         """Check the choices.
 
         Raises:
-            ValueError: An unknown choice, or a percentile outside 0..100.
+            ValueError: An unknown choice, a percentile outside 0..100, no slices, or several in the
+                space R.
         """
         check_choice("scheme", self.scheme, ("differential", "offset"))
         check_choice("per", self.per, ("layer", "channel"))
@@ -79,11 +86,22 @@ class WeightMapping:
         check_between("percentile", self.percentile, 0.0, 100.0)
         check_choice("space", self.space, ("R", "G"))
         check_choice("assign", self.assign, ("nearest", "index"))
+        check_whole("slices", self.slices)
+        if self.slices > 1 and self.space != "G":
+            raise ValueError(
+                "Argument `space` must be 'G' for a weight of several slices, whose digits are "
+                f"conductances, but is {self.space!r}."
+            )
+
+    @property
+    def lines(self) -> int:
+        """Number of devices per slice of a weight: two for a pair, else one."""
+        return 2 if self.scheme == "differential" else 1
 
     @property
     def devices(self) -> int:
-        """Number of devices per weight."""
-        return 2 if self.scheme == "differential" else 1
+        """Number of devices per weight, slice after slice."""
+        return self.lines * self.slices
 
 
 PAIRS_PER_CHANNEL = WeightMapping("differential", "channel", "least_squares", space="G")
@@ -143,8 +161,11 @@ def _nearest_level(
     ratio: ScalarLike,
     mapping: WeightMapping,
 ) -> Float[Array, "*shape"]:
-    """Return the index (as a real number) of the level for a conductance fraction in [0, 1]."""
-    last = jnp.asarray(n_levels, fraction.dtype) - 1
+    """Return the index (as a real number) of the level for a conductance fraction in [0, 1].
+
+    That of a weight of several slices counts the levels of all of them together.
+    """
+    last = jnp.asarray(n_levels, fraction.dtype) ** mapping.slices - 1
     if mapping.space == "G" or mapping.assign == "index":
         return jnp.round(fraction * last)
     r = jnp.asarray(ratio, fraction.dtype)
@@ -189,7 +210,7 @@ def weights_to_levels(
     """
     fractions = _fractions(jnp.clip(weights / scale, -1, 1), mapping)
     levels = _nearest_level(fractions, n_levels=n_levels, ratio=ratio, mapping=mapping)
-    return levels.astype(jnp.int32)
+    return _digits(levels, n_levels, mapping).astype(jnp.int32)
 
 
 def weights_to_positions(
@@ -212,10 +233,68 @@ def weights_to_positions(
         r = jnp.asarray(ratio, weights.dtype)
         smooth = r * fractions / (1 + (r - 1) * fractions)
     if n_levels is None:
+        _check_sliced(n_levels, mapping)
         return smooth
     levels = _nearest_level(fractions, n_levels=n_levels, ratio=ratio, mapping=mapping)
-    position = levels / (jnp.asarray(n_levels, weights.dtype) - 1)
+    position = _digits(levels, n_levels, mapping) / (jnp.asarray(n_levels, weights.dtype) - 1)
+    # All slices move as their sum does: the significances add up to 1.
+    smooth = jnp.concatenate([smooth] * mapping.slices)
     return smooth + jax.lax.stop_gradient(position - smooth)
+
+
+def _digits(
+    levels: Float[Array, "lines *shape"], n_levels: Any, mapping: WeightMapping
+) -> Float[Array, "devices *shape"]:
+    """Return the digits of levels to the base of `n_levels`, lowest first; whole real numbers."""
+    if mapping.slices == 1:
+        return levels
+    base = jnp.asarray(n_levels, levels.dtype)
+    # Exact: levels are below 2^24.
+    return jnp.concatenate([jnp.floor(levels / base**s) % base for s in range(mapping.slices)])
+
+
+def _check_sliced(n_levels: Any, mapping: WeightMapping) -> None:
+    if n_levels is None and mapping.slices > 1:
+        raise ValueError(
+            "Argument `bits` must be a number for a weight of several slices, but is None."
+        )
+
+
+def check_slices(n_levels: Any, mapping: WeightMapping) -> None:
+    """Raise unless a weight of several slices has levels, and at most 24 bits of them.
+
+    Raises:
+        ValueError: As said.
+    """
+    _check_sliced(n_levels, mapping)
+    if n_levels is None or is_traced(n_levels):
+        return
+    bits = mapping.slices * float(np.log2(np.max(np.asarray(n_levels))))
+    if mapping.slices > 1 and bits > 24:
+        raise ValueError(
+            f"Argument `slices` must give weights of at most 24 bits, but gives {bits:g}."
+        )
+
+
+def significances(n_levels: Any, mapping: WeightMapping, dtype: Any) -> Float[Array, " slices"]:
+    """Return the share ``c_s`` of each slice of a weight, lowest first; they add up to 1."""
+    if mapping.slices == 1:
+        return jnp.ones(1, dtype)
+    base = jnp.asarray(n_levels, dtype)
+    digits = base ** jnp.arange(mapping.slices, dtype=dtype)
+    return digits * (base - 1) / (base**mapping.slices - 1)
+
+
+def sliced_lines(cells: Array, mapping: WeightMapping) -> Array:
+    """Return the devices of weights with slices side by side as outputs of their own.
+
+    (devices, ..., outputs) becomes (lines, ..., slices x outputs).
+    """
+    if mapping.slices == 1:
+        return cells
+    split = cells.reshape(mapping.slices, mapping.lines, *cells.shape[1:])
+    side_by_side = jnp.moveaxis(split, 0, -2)
+    return side_by_side.reshape(*side_by_side.shape[:-2], -1)
 
 
 def levels_to_conductance(
@@ -250,6 +329,7 @@ def conductance_to_weights(
     r_low: ScalarLike,
     r_high: ScalarLike,
     mapping: WeightMapping,
+    n_levels: Any = None,
 ) -> Float[Array, "*shape"]:
     """Return the weights that these conductances multiply with.
 
@@ -262,9 +342,11 @@ def conductance_to_weights(
         r_low: Lowest resistance [ohm].
         r_high: Highest resistance [ohm].
         mapping: The map.
+        n_levels: Levels per device, which weights of several slices need.
     """
     g_min, g_max = 1 / jnp.asarray(r_high), 1 / jnp.asarray(r_low)
-    return fractions_to_weights((conductance - g_min) / (g_max - g_min), scale, mapping=mapping)
+    fractions = (conductance - g_min) / (g_max - g_min)
+    return fractions_to_weights(fractions, scale, mapping=mapping, n_levels=n_levels)
 
 
 def fractions_to_weights(
@@ -272,8 +354,21 @@ def fractions_to_weights(
     scale: Float[Array, "..."],
     *,
     mapping: WeightMapping,
+    n_levels: Any = None,
 ) -> Float[Array, "*shape"]:
-    """Return the weights of devices with these conductance fractions."""
+    """Return the weights of devices with these conductance fractions.
+
+    Args:
+        fractions: Conductance fractions, the devices of a weight along the first axis.
+        scale: Full scale ``w_m``.
+        mapping: The map.
+        n_levels: Levels per device, which weights of several slices need.
+    """
+    if mapping.slices > 1:
+        _check_sliced(n_levels, mapping)
+        slices = fractions.reshape(mapping.slices, mapping.lines, *fractions.shape[1:])
+        share = significances(n_levels, mapping, fractions.dtype)
+        fractions = jnp.tensordot(share, slices, axes=1, precision="highest")
     if mapping.scheme == "offset":
         return (2 * fractions[0] - 1) * scale
     return (fractions[0] - fractions[1]) * scale
@@ -291,7 +386,7 @@ def quantise(
     levels = weights_to_levels(weights, scale, n_levels=n_levels, ratio=ratio, mapping=mapping)
     position = levels.astype(weights.dtype) / (jnp.asarray(n_levels, weights.dtype) - 1)
     fractions = conductance_fraction(position, ratio=ratio, space=mapping.space)
-    return fractions_to_weights(fractions, scale, mapping=mapping)
+    return fractions_to_weights(fractions, scale, mapping=mapping, n_levels=n_levels)
 
 
 _CANDIDATES = np.geomspace(0.02, 1.0, 96)

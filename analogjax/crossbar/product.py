@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._types import Array, Float, ScalarLike
+from .._types import Array, Float, Scalar, ScalarLike
 from .chip import Chip, age, hold
+from .converters import combine
 from .hardware import DeviceStatistics
-from .mapping import WeightMapping, fractions_to_weights
+from .mapping import WeightMapping, fractions_to_weights, significances, sliced_lines
 from .nonidealities import drift_compensation
-from .tiles import Tile, normalise
+from .tiles import Layout, Tile, normalise
 
 
 class Arrays(eqx.Module):
@@ -25,12 +26,14 @@ class Arrays(eqx.Module):
         weights: The weights that the layer multiplies with, where it has no tile; else None.
         prepared: What its arrays need, where it has a tile (see `analogjax.crossbar.Tile`).
         scale: Full scale of the weights.
+        slices: Significance of each slice of a weight, where it has several on a tile; else None.
         shape: Of the layer's weights.
     """
 
     weights: Float[Array, "..."] | None
     prepared: PyTree
     scale: Float[Array, "..."]
+    slices: Float[Array, " slices"] | None
     shape: tuple[int, ...] = eqx.field(static=True)
 
 
@@ -58,15 +61,21 @@ def prepare_arrays(
     held = hold(chip, device, mapping=mapping, weights=weights, n_levels=n_levels)
     shape = held.fractions.shape[1:]
     if tile is None:
-        merged = fractions_to_weights(held.fractions, held.scale, mapping=mapping)
-        return Arrays(merged, None, held.scale, shape)
+        merged = fractions_to_weights(
+            held.fractions, held.scale, mapping=mapping, n_levels=held.n_levels
+        )
+        return Arrays(merged, None, held.scale, None, shape)
     g_min, g_max = device.window
+    variance = held.read_variance
     prepared = tile.prepare(
-        g_min + (g_max - g_min) * held.fractions,
+        sliced_lines(g_min + (g_max - g_min) * held.fractions, mapping),
         reference=(g_min + g_max) / 2 if mapping.scheme == "offset" else None,
-        read_variance=held.read_variance,
+        read_variance=None if variance is None else sliced_lines(variance, mapping),
     )
-    return Arrays(None, prepared, held.scale, shape)
+    slices = None
+    if mapping.slices > 1:
+        slices = significances(held.n_levels, mapping, held.scale.dtype)
+    return Arrays(None, prepared, held.scale, slices, shape)
 
 
 def array_shares(
@@ -85,13 +94,23 @@ def array_shares(
 
     This is what a range of the outputs is compared with.
     """
-    layout = tile.layout(x.shape[1], arrays.shape[-1], mapping.devices)
+    layout = _layout(x, arrays, tile, mapping)
     driven, _ = normalise(x, input_range)
-    g_min, g_max = device.window
-    unit = g_max - g_min
     frozen = None if chip is None else chip.arrays
+    unit = _unit(device)
     options = {"unit": unit, "output_range": output_range, "key": key}
     return tile.shares(driven, arrays.prepared, frozen, layout, **options) / unit
+
+
+def _layout(x: Array, arrays: Arrays, tile: Tile, mapping: WeightMapping) -> Layout:
+    """Return how a layer is cut: each slice of a weight is an output."""
+    return tile.layout(x.shape[1], mapping.slices * arrays.shape[-1], mapping.lines)
+
+
+def _unit(device: DeviceStatistics) -> Scalar:
+    """Return what a cell at full scale adds to one at zero [S]."""
+    g_min, g_max = device.window
+    return g_max - g_min
 
 
 def array_product(
@@ -119,13 +138,14 @@ def array_product(
         output_range: Full scale of the read-out in units of one cell; None for the domain's own.
         key: Random key of this read; None for one without fresh noise.
     """
-    layout = tile.layout(x.shape[1], arrays.shape[-1], mapping.devices)
+    layout = _layout(x, arrays, tile, mapping)
     driven, full = normalise(x, input_range)
-    g_min, g_max = device.window
-    unit = g_max - g_min
+    unit = _unit(device)
     frozen = None if chip is None else chip.arrays
     options = {"unit": unit, "output_range": output_range, "key": key}
     y = tile.multiply(driven, arrays.prepared, frozen, layout, **options)
+    if arrays.slices is not None:
+        y = combine(jnp.moveaxis(y.reshape(len(y), mapping.slices, -1), 1, 0), arrays.slices)
     per_weight = 2 if mapping.scheme == "offset" else 1
     return y * (arrays.scale.reshape(1, -1) * (per_weight / unit)) * full
 

@@ -23,6 +23,7 @@ from ..crossbar import (
     age,
     assign_levels,
     check_bits,
+    check_slices,
     drift_gain,
     layer_key,
     prepare_arrays,
@@ -82,6 +83,7 @@ def accuracy_over_chips(
         if value < 1:
             raise ValueError(f"Argument `{name}` must be at least 1, but is {value}.")
     n_levels = jnp.asarray(np.atleast_1d(check_bits(np.asarray(bits), hardware.device)))
+    check_slices(n_levels, hardware.mapping)
     hardware.device.check_time(t)
     if len(split.y) == 0:
         raise ValueError("Argument `split` must hold at least one input, but is empty.")
@@ -174,7 +176,9 @@ def _correct(
             held = {}
             for name, (levels, scale) in assigned.items():
                 own = layer_key(key, name)
-                chip = age(write(levels, scale, device, n_levels=n, key=own, tile=tile), t)
+                chip = age(
+                    write(levels, scale, device, n_levels=n, mapping=mapping, key=own, tile=tile), t
+                )
                 arrays = prepare_arrays(chip, device, tile, mapping=mapping)
                 gain = None
                 if compensate:

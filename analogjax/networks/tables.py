@@ -51,7 +51,9 @@ class TableNetwork(NamedTuple):
             kind = jax.random.randint(own, levels.shape, 0, table.shape[0], jnp.int32)
             # The border: devices are double precision, networks single.
             held = table.astype(scale.dtype)[kind, levels]
-            weights = fractions_to_weights(held, scale, mapping=self.mapping)
+            weights = fractions_to_weights(
+                held, scale, mapping=self.mapping, n_levels=table.shape[-1]
+            )
             state.append((path, kernel.replace(weights)))
         return nnx.merge(self.graph, nnx.from_flat_state(state), self.rest)(to_float(x))
 

@@ -97,6 +97,7 @@ class Physical(AbstractFamily):
                 jnp.exp(trained["log_scale"][name]),
                 layer.device.get_value(),
                 n_levels=None,
+                mapping=layer.mapping,
                 key=jax.random.fold_in(own, 0),
                 tile=layer.tile.get_value(),
             )
