@@ -4,7 +4,8 @@ An array is solved with its wires, driven at one end of its word lines or at bot
 resistances and technology nodes. Cells are ohmic, or follow a hyperbolic sine for comparison. What
 a ladder's closed form says of one bit line is drawn over the simulation.
 
-What wires cost a network's accuracy is shown by `mnist_through_wires`.
+A small network, written into such arrays as it was trained, shows what wires cost its accuracy;
+what training through them wins back is shown by `mnist_through_wires`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ import numpy as np
 import xarray as xr
 
 import analogjax as aj
+from analogjax.crossbar import CurrentDomain, DeviceStatistics, Hardware, Tile, WeightMapping, Wires
+from analogjax.data import DataConfig
+from analogjax.networks import NetworkConfig, convert_to_analog, keep_arrays
 from analogjax.runs import RunFolder
+from analogjax.training import TrainingConfig
 
 DRIVES = {"left": "driven at one end", "both": "driven at both ends"}
 
@@ -60,6 +65,15 @@ class Config:
     sinh_voltages: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.4])
     """Read voltages at which linear and nonlinear cells are compared [V]."""
     seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    network_resistances: list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0, 30.0, 100.0])
+    """Of a segment of either kind of line of the network's arrays [ohm]."""
+    r_low: float = 10e3
+    """Lowest resistance of the network's cells [ohm] (assumed)."""
+    r_high: float = 1e6
+    """Highest resistance of the network's cells [ohm] (assumed)."""
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -68,6 +82,7 @@ def run(config: Config, run: RunFolder) -> None:
     sizes(config, run)
     nodes(config, run)
     nonlinear(config, run)
+    network(config, run)
 
 
 def maps(config: Config, run: RunFolder) -> None:
@@ -222,6 +237,51 @@ def nonlinear(config: Config, run: RunFolder) -> None:
         f"{config.sinh_scale:g} V (illustrative), each against itself without wires.",
     )
     run.figure("nonlinear", fig, "Loss of current against the read voltage.")
+
+
+def network(config: Config, run: RunFolder) -> None:
+    """Accuracy of a network that was trained without wires, in arrays that have them."""
+    dataset = config.data.load()
+    aj.training.check_data(dataset, config.training)
+    digital, reached = aj.training.train_in_run(run, config.network, dataset, config.training)
+
+    def on_arrays():
+        values = np.zeros((len(DRIVES), len(config.network_resistances)))
+        with run.progress("network", values.size) as progress:
+            for d, drive in enumerate(DRIVES):
+                for k, r in enumerate(config.network_resistances):
+                    domain = CurrentDomain(wires=Wires(r, r, drive=drive))
+                    tile = Tile(domain, rows=config.map_size, columns=config.map_size)
+                    hardware = Hardware(
+                        DeviceStatistics(config.r_low, config.r_high),
+                        WeightMapping("differential", "channel", "max", space="G"),
+                        bits=None,
+                        tile=tile,
+                    )
+                    model = keep_arrays(convert_to_analog(digital, hardware))
+                    values[d, k] = aj.training.accuracy(model, dataset.test)
+                    progress.advance()
+        return {"accuracy": values}
+
+    values = run.stage("network", on_arrays)["accuracy"]
+    fig, axis = aj.plotting.figure(1, 1, width=4.6)
+    for line, name in zip(values, DRIVES.values(), strict=True):
+        axis.plot(config.network_resistances, 100 * line, "o-", label=name)
+    axis.axhline(100 * float(reached), color="0.5", linestyle=":", label="digital")
+    axis.set(xscale="log", xlabel="resistance of a segment [ohm]", ylabel="accuracy [%]")
+    axis.legend()
+    run.section(
+        "A network in arrays with wires",
+        f"{config.network.name} on {config.data.name}, trained without wires and written as it is: "
+        f"pairs of cells of {config.r_low:g} to {config.r_high:g} ohm (assumed) without errors and "
+        f"levels, arrays of at most {config.map_size} x {config.map_size} cells, wires solved "
+        "exactly.",
+    )
+    run.figure("network", fig, "Accuracy on the test set against the resistance of the wires.")
+    run.metric("accuracy_digital", float(reached), "test set")
+    for d, drive in enumerate(DRIVES):
+        for k, r in enumerate(config.network_resistances):
+            run.metric(f"accuracy_{drive}_{r:g}_ohm", values[d, k], "test set")
 
 
 def conductances(config: Config, n: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from analogjax import cli
 
 # One shape and one vector: four programs to compile.
 SMALL = ["sizes=[8]", "resistances=[1.0,10.0]", "map_size=8", "vectors=1", "sinh_voltages=[0.4]"]
+SMALL += ["network_resistances=[1.0,10000.0]", "network.options.hidden=[16]"]
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +40,11 @@ def test_finer_nodes_lose_more(metrics):
 
 def test_cells_that_conduct_more_lose_more(metrics):
     assert metrics["nonlinear_loss_sinh"] > metrics["nonlinear_loss_ohmic"] > 0
+
+
+def test_wires_cost_a_network_accuracy(metrics):
+    assert metrics["accuracy_digital"] > 0.7
+    for drive in ("left", "both"):
+        near, far = (metrics[f"accuracy_{drive}_{r}_ohm"] for r in (1, 10000))
+        assert abs(near - metrics["accuracy_digital"]) < 0.02
+        assert far < near - 0.05
