@@ -27,6 +27,7 @@ from .families import AbstractFamily as AbstractFamily
 from .families import OnChip as OnChip
 from .families import Precise as Precise
 from .faults import KnownFaults as KnownFaults
+from .in_run import tune_in_run as tune_in_run
 from .learnt_noise import KullbackLeibler as KullbackLeibler
 from .learnt_noise import LearntNoise as LearntNoise
 from .learnt_noise import WritingCost as WritingCost

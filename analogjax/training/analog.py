@@ -110,6 +110,7 @@ class AnalogTraining:
         both = (parameters, trained)
         self._start = State(both, other, self.optimiser.init(both))
         self._step = eqx.filter_jit(self._one)
+        self._drawn: tuple[int, Array, Array] | None = None
 
     def start(self) -> Tuned:
         """Return the state before the first step."""
@@ -128,8 +129,7 @@ class AnalogTraining:
         """
         count = int(tuned.count)
         per_epoch = len(self.y) // self.batch
-        key = jax.random.fold_in(jax.random.key(self.seed), count // per_epoch)
-        order = jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
+        key, order = self._epoch(count // per_epoch)
         first = (count % per_epoch) * self.batch
         chip = jax.random.fold_in(jax.random.fold_in(key, per_epoch), count)
         state, loss, failed = self._step(
@@ -153,6 +153,14 @@ class AnalogTraining:
             jnp.asarray(tuned.failed).at[count].set(failed),
             tuned.count + 1,
         )
+
+    def _epoch(self, epoch: int) -> tuple[Array, Array]:
+        """Return the key of an epoch and the order of its inputs, drawn once."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            key = jax.random.fold_in(jax.random.key(self.seed), epoch)
+            order = jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
+            self._drawn = (epoch, key, order)
+        return self._drawn[1:]
 
     def model(self, tuned: Tuned) -> nnx.Module:
         """Return the analog model with the parameters of a state, set to evaluation."""
