@@ -1,0 +1,247 @@
+"""Where two trains of pulses take devices that begin alike: a table of the flow of a reduced model.
+
+While a train lasts the states follow an autonomous flow, so that devices which begin in one state
+and differ only in how fast they run all follow one trajectory: they differ in how far along they
+are. The first train is therefore one trajectory, the second one trajectory from each point of the
+first, and what a device reads is a function of two numbers, its *exposures*
+
+    x_k = speed * duration_k * |v_k / v_0|^n_k    [s at the writing amplitude v_0].
+
+The table has this function's values and its exact derivatives at nodes; between them it is the
+bicubic Hermite interpolant, whose derivative is taken exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Array, Bool, Float, Scalar, ScalarLike
+from .reduced import ReducedDevice, power
+
+SUBSTEPS = 2
+"""Steps of the classical Runge-Kutta method between two nodes: at nodes half a second apart they
+leave 1e-6 of a state."""
+
+# Of a cubic with these values and slopes (times the spacing) at 0 and 1: its coefficients.
+_HERMITE = ((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (-3.0, 3.0, -2.0, -1.0), (2.0, -2.0, 1.0, 1.0))
+
+
+class Grid(NamedTuple):
+    """Nodes of a table: evenly over exposures from zero."""
+
+    longest: tuple[float, float] = (32.0, 12.0)
+    """Largest exposure of the first and of the second train [s]."""
+    nodes: tuple[int, int] = (65, 25)
+    """Nodes of each, the first at zero."""
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Distance of two nodes [s]."""
+        first, second = (x / (n - 1) for x, n in zip(self.longest, self.nodes, strict=True))
+        return first, second
+
+
+class Landed(NamedTuple):
+    """Where devices are after both trains, at one time; all of the shape of the exposures."""
+
+    q: Float[Array, "*shape"]
+    """Conductance over that at the mean of ln R of the reduced model, ``exp(mean) / R``."""
+    slope: Float[Array, "*shape"]
+    """Change of q with the logarithm of the speed of the rest that followed; zero without one."""
+    noise: Float[Array, "*shape"]
+    """Standard deviation of q by the counting of vacancies."""
+    ok: Bool[Array, "*shape"]
+    """Whether the exposures are of the table, and the states those that the model knows."""
+
+
+class FlowMap(eqx.Module):
+    """Table of what a device reads after two trains, against the exposures of both."""
+
+    cells: Float[Array, "first second numbers"]
+    """Of each cell: 16 coefficients of q, 4 corners of its noise; after a rest 16 of its slope."""
+    known: Bool[Array, "first second"]
+    """Whether the states at the corners of a cell are those that the model knows."""
+    grid: Grid = eqx.field(static=True)
+
+    def __call__(self, first: Float[Array, "*shape"], second: Float[Array, "*shape"]) -> Landed:
+        """Return where devices of these exposures [s] land; outside the table, where they began."""
+        places, inside = [], True
+        for x, longest in zip((first, second), self.grid.longest, strict=True):
+            # Also false for nan.
+            inside = inside & (x >= 0) & (x <= longest)
+        for x, spacing, nodes in zip(
+            (first, second), self.grid.spacing, self.grid.nodes, strict=True
+        ):
+            x = jnp.where(inside, x, 0.0) * (1 / spacing)
+            cell = jnp.minimum(jax.lax.stop_gradient(x).astype(jnp.int32), nodes - 2)
+            places.append((cell, x - cell.astype(x.dtype)))
+        (i, x), (j, y) = places
+        ok = inside & self.known[i, j]
+        # Once more: a device whose states are not known stays where it began, without a gradient.
+        i, j = jnp.where(ok, i, 0), jnp.where(ok, j, 0)
+        x, y = jnp.where(ok, x, 0.0), jnp.where(ok, y, 0.0)
+        numbers = self.cells[i, j]
+        noise = _bilinear(numbers[..., 16:20], x, y)
+        slope = jnp.zeros_like(noise)
+        if numbers.shape[-1] > 20:
+            slope = _bicubic(numbers[..., 20:], x, y)
+        return Landed(_bicubic(numbers[..., :16], x, y), slope, noise, ok)
+
+
+def flow_map(
+    device: ReducedDevice,
+    amplitudes: tuple[Scalar, Scalar],
+    *,
+    grid: Grid = Grid(),
+    t: ScalarLike | None = None,
+    dtype: Any = None,
+) -> FlowMap:
+    """Return the table of a reduced device, with a gradient to all its leaves.
+
+    Counting noise is followed to first order, as a covariance P along the trajectory:
+    ``dP/dx = J P + P J^T + Q`` from that of a drawn state, with J the Jacobian of the flow.
+
+    Args:
+        device: The reduced device; its `speed` and `resistance_scale` belong to the exposures and
+            to what is read, and are left out here.
+        amplitudes: Voltages of the first and the second train [V], each with its sign.
+        grid: The nodes.
+        t: How long the devices rest afterwards [s]; None for not at all.
+        dtype: Float type of the table; that of the device if None.
+    """
+    one = jnp.ones((), device.start.dtype)
+    device = eqx.tree_at(lambda d: (d.speed, d.resistance_scale), device, (one, one))
+    still = device.initial_fields(device.start)
+
+    def slope(z, v):
+        return device.rate(v, z, still, None, "write")[0] / exposure_rate(device, v)
+
+    def motion(along, v):
+        """Of a state, of its derivative to the first exposure, of its covariance."""
+        z, tangent, covariance = along
+        jacobian = jax.jacfwd(slope)(z, v)
+        factor = device.hop_factor
+        at = jnp.clip(z, *device._box())[0]
+        factor = factor[0] + factor[1] * at + factor[2] * at**2
+        size = jnp.abs(v) / device.amplitude
+        hops = power(size, device.hop_exponent) / exposure_rate(device, v)
+        spread = jacobian @ covariance
+        return (
+            slope(z, v),
+            jacobian @ tangent,
+            spread + spread.T + hops * factor @ factor.T,
+        )
+
+    def follow(start, v, number, spacing):
+        h = spacing / SUBSTEPS
+
+        def step(now, _):
+            def moved(by, k):
+                return jax.tree.map(lambda a, b: a + by * b, now, k)
+
+            k1 = motion(now, v)
+            k2 = motion(moved(h / 2, k1), v)
+            k3 = motion(moved(h / 2, k2), v)
+            k4 = motion(moved(h, k3), v)
+            now = jax.tree.map(
+                lambda a, b, c, d, e: a + h / 6 * (b + 2 * c + 2 * d + e), now, k1, k2, k3, k4
+            )
+            return now, None
+
+        def node(now, _):
+            now, _ = jax.lax.scan(step, now, length=SUBSTEPS)
+            return now, now
+
+        _, path = jax.lax.scan(node, start, length=number - 1)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start, path)
+
+    forward, backward = amplitudes
+    z = device.start
+    factor = device.draw_factor
+    factor = factor[0] + factor[1] * z[0] + factor[2] * z[0] ** 2
+    begin = (z, jnp.zeros_like(z), factor @ factor.T)
+    (n, m), (h, k) = grid.nodes, grid.spacing
+    states, _, covariances = follow(begin, forward, n, h)
+    tangents = jax.vmap(slope, (0, None))(states, forward)
+    after = jax.vmap(lambda *along: follow(along, backward, m, k))(states, tangents, covariances)
+
+    def read(z, log_speed):
+        if t is not None:
+            z = device.rest(z, jnp.exp(log_speed) * t)
+        return jnp.exp(device.log_resistance[0]) / device.read(z)
+
+    def node(z, tangent, covariance):
+        zero = jnp.zeros((), z.dtype)
+
+        def both(log_speed):
+            # Value, derivatives to both exposures, and to one after the other.
+            def along(z):
+                return jax.jvp(lambda x: read(x, log_speed), (z,), (tangent,))
+
+            drift = jax.jvp(lambda x: slope(x, backward), (z,), (tangent,))
+            gradient = jax.grad(read)(z, log_speed)
+            (q, q1), (q2, q12) = jax.jvp(along, (z,), (drift[0],))
+            return jnp.stack([q, q1 * h, q2 * k, (q12 + gradient @ drift[1]) * h * k])
+
+        gradient = jax.grad(read)(z, zero)
+        variance = gradient @ covariance @ gradient
+        on = variance > 0
+        noise = jnp.where(on, jnp.sqrt(jnp.where(on, variance, 1.0)), 0.0)
+        if t is None:
+            return both(zero), noise, None
+        values, slopes = jax.jvp(both, (zero,), (jnp.ones_like(zero),))
+        return values, noise, slopes
+
+    values, noise, slopes = jax.vmap(jax.vmap(node))(*after)
+    corners = jnp.stack(_corners(noise), axis=-1)
+    parts = [_coefficients(values), corners]
+    if slopes is not None:
+        parts.append(_coefficients(slopes))
+    known = jax.vmap(jax.vmap(device.valid))(after[0]) & jnp.all(jnp.isfinite(values), axis=-1)
+    cells = jnp.concatenate(parts, axis=-1)
+    good = jnp.stack(_corners(known)).all(axis=0)
+    cells = jnp.where(jnp.isfinite(cells), cells, 0.0)
+    return FlowMap(cells.astype(dtype or cells.dtype), good, grid)
+
+
+def exposure_rate(device: ReducedDevice, v: ScalarLike) -> Scalar:
+    """Return ``|v / v_0|^n``: how much faster than at the writing amplitude exposure counts."""
+    exponents = device.flow.log_rate[:, 0]
+    v = jnp.asarray(v, exponents.dtype) / device.amplitude
+    return power(jnp.abs(v), jnp.where(v < 0, exponents[1], exponents[0]))
+
+
+def _corners(x: Array) -> list[Array]:
+    return [x[:-1, :-1], x[:-1, 1:], x[1:, :-1], x[1:, 1:]]
+
+
+def _coefficients(values: Float[Array, "first second 4"]) -> Float[Array, "cells more 16"]:
+    """Return the bicubic of each cell from q, q_x, q_y, q_xy (in units of the cell) at nodes."""
+    basis = jnp.asarray(_HERMITE, values.dtype)
+    c00, c01, c10, c11 = _corners(values)
+    # Rows: value at 0 and 1, slope at 0 and 1, along the first axis; columns along the second.
+    rows = [
+        [c00[..., 0], c01[..., 0], c00[..., 2], c01[..., 2]],
+        [c10[..., 0], c11[..., 0], c10[..., 2], c11[..., 2]],
+        [c00[..., 1], c01[..., 1], c00[..., 3], c01[..., 3]],
+        [c10[..., 1], c11[..., 1], c10[..., 3], c11[..., 3]],
+    ]
+    data = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+    found = jnp.einsum("ar,...rc,bc->...ab", basis, data, basis)
+    return found.reshape(*found.shape[:-2], 16)
+
+
+def _bicubic(c: Array, x: Array, y: Array) -> Array:
+    def cubic(k):
+        return c[..., k] + y * (c[..., k + 1] + y * (c[..., k + 2] + y * c[..., k + 3]))
+
+    return cubic(0) + x * (cubic(4) + x * (cubic(8) + x * cubic(12)))
+
+
+def _bilinear(c: Array, x: Array, y: Array) -> Array:
+    low, high = c[..., 0] + y * (c[..., 1] - c[..., 0]), c[..., 2] + y * (c[..., 3] - c[..., 2])
+    return low + x * (high - low)
