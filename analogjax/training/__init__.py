@@ -6,6 +6,14 @@ from .cache import from_stored as from_stored
 from .cache import to_stored as to_stored
 from .cache import train_cached as train_cached
 from .cache import train_in_run as train_in_run
+from .chips import OnChips as OnChips
+from .chips import accuracy_on_chips as accuracy_on_chips
+from .chips import evaluate_on_chips as evaluate_on_chips
+from .chips import held_out_keys as held_out_keys
+from .chips import mismatch_matrix as mismatch_matrix
+from .comparison import PairedDifference as PairedDifference
+from .comparison import iso_accuracy as iso_accuracy
+from .comparison import paired_difference as paired_difference
 from .config import TrainingConfig as TrainingConfig
 from .digital import History as History
 from .digital import TrainedNetwork as TrainedNetwork

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Float, Int, ScalarLike
-from ..networks import program_analog_weights
+from ..networks import drift_analog_weights, program_analog_weights
 
 
 class OnChip(NamedTuple):
@@ -91,4 +91,5 @@ class NoiseInjection(AbstractFamily):
         t: ScalarLike = 0.0,
     ) -> OnChip:
         """Return the network on the chip of a key; the gradient passes through its devices."""
-        return on_chip(program_analog_weights(analog, key=key, trainable=True))
+        model = program_analog_weights(analog, key=key, trainable=True)
+        return on_chip(drift_analog_weights(model, t=t))
