@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,8 +41,9 @@ class ReducedWriting(AbstractWriting):
 
     All pulses of a train have one amplitude, which all devices share; a drive is how long each
     train lasts in all, ``{"set": x, "reset": x}`` over the duration `full` of fraction 1, softened
-    near zero (`duration`). The states follow the reduced model under both trains. Devices differ in speed and resistance (log-normal), in the
-    effective D t of each train, and by the counting of vacancies.
+    near zero (`duration`). The states follow the reduced model under both trains. Devices differ in
+    speed and resistance (log-normal), in the effective D t of each train, and by the counting of
+    vacancies.
 
     All devices begin in the same state, so that one table serves them all (`flow_map`); writing a
     device costs one look-up in it, its derivative in drives is that of the interpolant, and its
@@ -86,7 +86,7 @@ class ReducedWriting(AbstractWriting):
         pulse_spread: ScalarLike = 0.01,
         counting: bool = True,
         back: float = 0.0,
-        grid: Grid = Grid(),
+        grid: Grid | None = None,
         dtype: Any = jnp.float32,
     ):
         """Prepare writing: the table is made once.
@@ -101,7 +101,7 @@ class ReducedWriting(AbstractWriting):
             pulse_spread: That of the effective D t of each train (0.01: the standard noise).
             counting: Whether vacancies are counted.
             back: Duration of RESET that a planned write ends with [s].
-            grid: Nodes of the table.
+            grid: Nodes of the table; None for half a second apart.
             dtype: Float type of drives, draws and fractions.
 
         Raises:
@@ -129,7 +129,8 @@ class ReducedWriting(AbstractWriting):
         self.back = jnp.asarray(back, dtype)
         self.full = jnp.asarray(full, dtype)
         self.dtype = jnp.dtype(dtype)
-        self.table = _tabulated(device, self.amplitude_set, self.amplitude_reset, grid, None, dtype)
+        grid = Grid() if grid is None else grid
+        self.table = _tabulated(device, self.amplitude_set, self.amplitude_reset, grid, dtype)
         ends = jnp.asarray([0.0, full * float(self._rates()[0])], dtype)
         landed = self.table(ends, jnp.zeros_like(ends))
         if not bool(landed.ok.all()) or not float(landed.q[1]) > float(landed.q[0]):
@@ -159,20 +160,25 @@ class ReducedWriting(AbstractWriting):
 
     def plan(self, fractions: Float[Array, "*shape"]) -> dict[str, Array]:
         """Return drives that bring nominal devices to these fractions, with a RESET of `back`."""
+        forward, _ = self._rates()
+        exposures, reached = self._curve()
+        found = _inverse(fractions.astype(self.dtype), reached, exposures)
+        drive = self._drive(found / forward.astype(self.dtype))
+        back = self._drive(jnp.maximum(self.back, SHORTEST))
+        return {"set": drive, "reset": jnp.full_like(drive, back)}
+
+    @eqx.filter_jit
+    def _curve(self) -> tuple[Array, Array]:
+        """Return SET exposures, and the fractions that nominal devices reach by them."""
         forward, backward = self._rates()
-        back = jnp.maximum(self.back, SHORTEST)
         exposures = jnp.linspace(
             SHORTEST * forward, self.table.grid.longest[0], 4097, dtype=self.dtype
         )
-        behind = jnp.full_like(exposures, back * backward)
-        landed = self.table(exposures, behind)
+        back = (backward * jnp.maximum(self.back, SHORTEST)).astype(self.dtype)
+        landed = self.table(exposures, jnp.full(exposures.shape, back))
         # Beyond what is known nothing is planned; a fold of the curve is passed at once.
         reached = jnp.where(landed.ok, self._fraction(landed.q), -jnp.inf)
-        reached = jax.lax.cummax(reached)
-        wanted = jnp.clip(fractions.astype(self.dtype), reached[0], reached[-1])
-        found = jnp.interp(wanted, reached, exposures)
-        drive = self._drive(found / forward.astype(self.dtype))
-        return {"set": drive, "reset": jnp.full_like(drive, self._drive(back))}
+        return exposures, jax.lax.cummax(reached)
 
     def duration(self, drive: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Return how long a train lasts [s] whose drive is this; see `SOFTNESS`."""
@@ -195,23 +201,24 @@ class ReducedWriting(AbstractWriting):
         A device fails if its exposures or states are not those that the reduced model knows.
         """
         check_not_negative("t", t, "s")
-        rested = is_traced(t) or float(t) > 0.0
-        table = self._table(t) if rested else self.table
         forward, backward = (rate.astype(self.dtype) for rate in self._rates())
         first = forward * self.duration(drives["set"])
         second = backward * self.duration(drives["reset"])
+        rest = None
+        if is_traced(t) or float(t) > 0.0:
+            warmth = self.device.ambient_temperature / self.device.reference_temperature - 1
+            rate = self.device.speed * jnp.exp(self.device.rest_activation * warmth)
+            rest = jnp.full(first.shape, (rate * t).astype(self.dtype))
         if drawn is None:
-            landed = table(first, second)
+            landed = self.table(first, second, rest)
             return Written(self._fraction(landed.q), landed.ok)
         speed = self.speed_spread * drawn.speed
-        landed = table(
+        landed = self.table(
             first * jnp.exp(speed + self.pulse_spread * drawn.first),
             second * jnp.exp(speed + self.pulse_spread * drawn.second),
+            None if rest is None else rest * jnp.exp(speed),
         )
         q = landed.q + self.counting * landed.noise * drawn.counted
-        if rested:
-            # To first order: a device rests as fast as it moves.
-            q = q + landed.slope * jnp.where(landed.ok, speed, 0.0)
         return Written(self._fraction(q, self.resistance_spread * drawn.resistance), landed.ok)
 
     def changed(self, relative: Mapping[str, Any]) -> ReducedWriting:
@@ -233,16 +240,16 @@ class ReducedWriting(AbstractWriting):
             at = _leaf(name)
             new = eqx.tree_at(at, new, at(new) * (1 + jnp.asarray(x, at(new).dtype)))
         scales_only = set(relative) <= {"speed", "resistance_scale", *SPREADS}
-        return new if scales_only else eqx.tree_at(lambda w: w.table, new, new._table(None))
+        return new if scales_only else eqx.tree_at(lambda w: w.table, new, new._table())
 
     def with_device(self, device: ReducedDevice) -> ReducedWriting:
         """Return the same writing of other devices; drives and window stay."""
         new = eqx.tree_at(lambda w: w.device, self, device)
-        return eqx.tree_at(lambda w: w.table, new, new._table(None))
+        return eqx.tree_at(lambda w: w.table, new, new._table())
 
-    def _table(self, t: ScalarLike | None) -> FlowMap:
+    def _table(self) -> FlowMap:
         return _tabulated(
-            self.device, self.amplitude_set, self.amplitude_reset, self.table.grid, t, self.dtype
+            self.device, self.amplitude_set, self.amplitude_reset, self.table.grid, self.dtype
         )
 
 
@@ -259,6 +266,12 @@ def _leaf(name: str) -> Any:
 
 @eqx.filter_jit
 def _tabulated(
-    device: ReducedDevice, first: Scalar, second: Scalar, grid: Grid, t: Any, dtype: Any
+    device: ReducedDevice, first: Scalar, second: Scalar, grid: Grid, dtype: Any
 ) -> FlowMap:
-    return flow_map(device, (first, second), grid=grid, t=t, dtype=dtype)
+    return flow_map(device, (first, second), grid=grid, dtype=dtype)
+
+
+@jax.jit
+def _inverse(wanted: Array, reached: Array, exposures: Array) -> Array:
+    """Return the exposure of each fraction on a rising curve."""
+    return jnp.interp(jnp.clip(wanted, reached[0], reached[-1]), reached, exposures)
