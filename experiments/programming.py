@@ -20,21 +20,14 @@ from analogjax.devices import DeviceConfig
 from analogjax.programming import (
     PUBLISHED_INDEX,
     ProgrammingConfig,
-    ReducedDevice,
     absolute_error,
-    condition_and_window,
     describe,
-    distil,
     level_tables,
     program_levels,
-    record_pulses,
-    reduced_error,
+    reduced_model,
     resolvable_levels,
 )
-from analogjax.runs import RunFolder, cached
-
-REDUCED_CODE = ("physics", "devices", "stimuli", "simulation", "programming")
-"""The source that the reduced model depends on."""
+from analogjax.runs import RunFolder
 
 
 @dataclass
@@ -260,44 +253,6 @@ def report_retention(run, config, shown, forgetting) -> None:
 # The reduced model.
 
 
-def reduced_model(config, run) -> tuple[ReducedDevice, float]:
-    """Distil the film into a few states (from the cache if that was done before)."""
-    asked = config.programming
-    low, high = 0.92 * asked.amplitude, 1.04 * asked.amplitude
-    ranges = dict(
-        amplitude=asked.amplitude, amplitudes=(low, high), widths=(1e-3, asked.window_width)
-    )
-    unseen_size = dict(sequences=6, pulses=200, ambient_spread=3.0)
-    key = {"seed": run.seed, **dataclasses.asdict(asked), "fit": ranges, "unseen": unseen_size}
-
-    def compute():
-        film = asked.device.build()
-        run.log("distilling the reduced model: some minutes")
-        start, window = condition_and_window(
-            film,
-            v=asked.amplitude,
-            pulses=asked.window_pulses,
-            width=asked.window_width,
-            margin=asked.margin,
-        )
-        model = distil(film, start, key=jax.random.key(run.seed), window=window, **ranges)
-        unseen = record_pulses(
-            film, start, window, key=jax.random.key(run.seed + 1), **ranges, **unseen_size
-        )
-        return {**model.to_arrays(), **reduced_error(model, unseen)}
-
-    def once():
-        arrays, hit = cached("reduced", key, compute, code=REDUCED_CODE)
-        if hit:
-            run.log("stage reduced: from the cache")
-        return arrays
-
-    stored = run.stage("reduced", once)
-    for name in ("rms", "max", "pulse_rms"):
-        run.metric(f"reduced_open_loop_{name}", stored[name], "error of R over the window")
-    return ReducedDevice.from_arrays(stored), float(stored["rms"])
-
-
 def same_levels(config, run, reduced, table) -> dict:
     """Program the reduced model as the film was: are the errors of one distribution?"""
     again = program_levels(
@@ -360,7 +315,7 @@ def resolvable(config, run, reduced, table) -> dict:
 
 def report_reduced(run, config, tables) -> None:
     """How good the reduced model is, and the map that it draws."""
-    reduced, astray = reduced_model(config, run)
+    reduced, astray = reduced_model(config.programming, run)
     n, space = max(tables)
     table = tables[n, space]
     same = run.stage("reduced_levels", lambda: same_levels(config, run, reduced, table))

@@ -71,3 +71,4 @@ from .write_error import EmpiricalError as EmpiricalError
 from .write_error import GaussianError as GaussianError
 from .write_error import NoError as NoError
 from .write_error import StudentTError as StudentTError
+from .written_error import WrittenError as WrittenError

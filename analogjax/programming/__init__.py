@@ -33,6 +33,8 @@ from .program import make_programmer as make_programmer
 from .program import program_levels as program_levels
 from .reduced import ReducedDevice as ReducedDevice
 from .reduced_error import reduced_error as reduced_error
+from .reduced_run import reduced_model as reduced_model
+from .reduced_writing import ReducedWriting as ReducedWriting
 from .sequences import PulseRecord as PulseRecord
 from .sequences import record_pulses as record_pulses
 from .statistics import absolute_error as absolute_error

@@ -1,0 +1,411 @@
+"""LeNet-5 trained through the reduced model of the TiO2-x film: pulses, not weights, are learnt.
+
+What is trained is how long the SET and the RESET train of each of 123,000 devices last; the loss
+follows through the states of the device. Set against writing a digitally trained network, and
+against training with noise that has the same sigma(G), all on chips that no training has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+import analogjax as aj
+from analogjax._checks import check_whole
+from analogjax.crossbar import DeviceStatistics, Hardware, WeightMapping, WrittenError
+from analogjax.data import DataConfig, Split
+from analogjax.networks import NetworkConfig, analog_layers, convert_to_analog
+from analogjax.programming import ProgrammingConfig, ReducedWriting, reduced_model
+from analogjax.runs import RunFolder, UsageError
+from analogjax.training import (
+    AnalogTraining,
+    NoiseInjection,
+    Physical,
+    TrainingConfig,
+    evaluate_on_chips,
+    held_out_keys,
+    paired_difference,
+    train_cached,
+)
+
+MAPPING = WeightMapping("differential", "layer", "max", space="G")
+
+KINDS = {
+    "transfer": "digital, written as planned",
+    "noise": "trained with noise, written as planned",
+    "physical": "trained through the device",
+}
+
+
+@dataclass
+class Spread:
+    """How devices differ: standard deviations of logarithms (assumed, not measured)."""
+
+    speed: float = 0.0
+    resistance: float = 0.0
+
+
+@dataclass
+class Config:
+    """Network, device, how it differs, and both trainings."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """Of the digital network, from which all others start."""
+    programming: ProgrammingConfig = field(default_factory=ProgrammingConfig)
+    """The film, and how it was written to be distilled."""
+    reduced: str | None = None
+    """File of a reduced model that was distilled before (`stages/reduced.npz` of a run of
+    `programming`); null distils it, or takes it from the cache."""
+    full: float = 16.0
+    """SET that brings a nominal device from its start to fraction 1 [s]."""
+    mild: Spread = field(default_factory=lambda: Spread(0.05, 0.0005))
+    hurts: Spread = field(default_factory=lambda: Spread(0.2, 0.01))
+    seeds: int = 3
+    steps: int = 200
+    """Steps of each training on chips."""
+    batch: int = 128
+    learning_rate: float = 1e-3
+    shares: list[float] = field(default_factory=lambda: [1.0, 2.0])
+    """Training with noise is tuned over these factors on sigma(G)."""
+    rates: list[float] = field(default_factory=lambda: [1.0, 3.0])
+    """Training through the device is tuned over these rates of drives over that of biases."""
+    tuning_images: int = 2000
+    """Validation images for the choice among them."""
+    tuning_chips: int = 3
+    chips: int = 10
+    images: int | None = None
+    """Test images used; null for all."""
+
+    def __post_init__(self) -> None:
+        """Check what nothing else checks."""
+        for name in ("seeds", "steps", "batch", "tuning_images", "tuning_chips", "chips"):
+            check_whole(name, getattr(self, name))
+        for name in ("shares", "rates"):
+            if not getattr(self, name):
+                raise UsageError(f"Argument `{name}` must hold a number or more, but is empty.")
+
+
+def run(config: Config, run: RunFolder) -> None:
+    """Distil, train digitally, train on chips, evaluate on others, report."""
+    dataset = config.data.load()
+    aj.training.check_data(dataset, config.training)
+    device, error = reduced_model(config.programming, run, file=config.reduced)
+    digital = [
+        train_cached(
+            config.network, dataset, config.training, seed=run.seed + k,
+            checkpoints=run.path / f"checkpoints{k}", progress=run.progress, log=run.log,
+        ).model
+        for k in range(config.seeds)
+    ]  # fmt: skip
+    test = Split(dataset.test.x[: config.images], dataset.test.y[: config.images])
+    reached = run.stage(
+        "digital", lambda: {"accuracy": [aj.training.accuracy(m, test) for m in digital]}
+    )["accuracy"]
+    # Tuned where the noise hurts, and used for both.
+    chosen, found = {}, {}
+    for case in ("hurts", "mild"):
+        study = Study(config, run, dataset, test, device, case, getattr(config, case))
+        if not chosen:
+            chosen = study.tune(digital[0])
+        found[case] = study.results(digital, chosen)
+    report(config, run, dataset, error, np.asarray(reached), chosen, found, study.devices(digital))
+
+
+class Study:
+    """All trainings for one spread of devices."""
+
+    def __init__(self, config, run, dataset, test, device, case, spread: Spread):
+        """Prepare the writing; nothing is computed yet but its table."""
+        self.config, self.run, self.case = config, run, case
+        self.train, self.test = dataset.train, test
+        x, y = dataset.validation
+        self.validation = Split(x[: config.tuning_images], y[: config.tuning_images])
+        self.writing = ReducedWriting(
+            device,
+            full=config.full,
+            speed_spread=spread.speed,
+            resistance_spread=spread.resistance,
+        )
+        self.physical = Physical(self.writing)
+
+    def analog(self, model, share: float | None = None):
+        """Put a network on devices of the window, with the error of planned writes or without."""
+        error = None
+        if share is not None:
+            key = jax.random.fold_in(jax.random.key(self.run.seed), 1)
+            error = WrittenError.measure(self.writing, key=key, share=share)
+        device = DeviceStatistics(*self.writing.window, error)
+        return convert_to_analog(model, Hardware(device, MAPPING, bits=None))
+
+    def devices(self, digital) -> int:
+        """Return the number of devices."""
+        return sum(2 * v.kernel[...].size for v in analog_layers(self.analog(digital[0])).values())
+
+    def trained(self, kind: str, model, seed: int, option: float):
+        """Return the analog model of one training and its drives (stage of its own)."""
+        noise = kind == "noise"
+        training = AnalogTraining(
+            self.analog(model, option if noise else None),
+            self.train,
+            steps=self.config.steps,
+            batch=self.config.batch,
+            learning_rate=self.config.learning_rate,
+            family=NoiseInjection() if noise else self.physical,
+            family_rate=1.0 if noise else option,
+            seed=self.run.seed + seed,
+        )
+        name = f"{self.case}_{kind}_{seed}_{option:g}"
+
+        def compute():
+            done = self.run.portions(
+                name, training.start, training.advance, lambda s: int(s.count), training.steps
+            )
+            leaves = jax.tree.leaves(done.state.parameters)
+            kept = {f"leaf{k}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
+            return {"loss": done.loss, "failed": done.failed, **kept}
+
+        kept = self.run.stage(name, compute)
+        start = training.start()
+        leaves, structure = jax.tree.flatten(start.state.parameters)
+        leaves = [jnp.asarray(kept[f"leaf{k}"]) for k in range(len(leaves))]
+        state = start.state._replace(parameters=jax.tree.unflatten(structure, leaves))
+        tuned = start._replace(state=state)
+        trained = training.trained(tuned)
+        model = training.model(tuned)
+        if noise:
+            model, trained = self.planned(model)
+        return model, trained, kept
+
+    def planned(self, model) -> tuple[Any, Any]:
+        """Return a network and the drives that its weights are planned to be written by."""
+        analog = self.analog(model) if not _is_analog(model) else model
+        return analog, self.physical.start(analog)
+
+    def on_chips(self, model, trained, split, *, role: str, chips: int):
+        """Return accuracy and failed devices on held-out chips, written through the device."""
+        keys = held_out_keys(self.run.seed, chips, role=role)
+        found = evaluate_on_chips(model, self.physical, trained, split, chips=keys)
+        return found.accuracy[0], found.failed[0]
+
+    def tune(self, model) -> dict[str, float]:
+        """Choose the options of both trainings on validation images and chips."""
+        config = self.config
+        chosen = {}
+        for kind, options in (("noise", config.shares), ("physical", config.rates)):
+
+            def compute(kind=kind, options=options):
+                reached = []
+                for option in options:
+                    made, trained, _ = self.trained(kind, model, 0, option)
+                    accuracy, _ = self.on_chips(
+                        made, trained, self.validation, role="validation",
+                        chips=config.tuning_chips,
+                    )  # fmt: skip
+                    reached.append(accuracy.mean())
+                return {"accuracy": np.asarray(reached)}
+
+            reached = self.run.stage(f"tuning_{kind}", compute)["accuracy"]
+            for option, value in zip(options, reached, strict=True):
+                self.run.metric(f"validation_{kind}_{option:g}", float(value))
+            chosen[kind] = options[int(np.argmax(reached))]
+        return chosen
+
+    def results(self, digital, chosen) -> dict[str, np.ndarray]:
+        """Return accuracies (kinds, seeds, chips), failures, losses, sigma(G)."""
+
+        def compute():
+            accuracy = np.zeros((len(KINDS), len(digital), self.config.chips))
+            failed = np.zeros_like(accuracy)
+            losses = np.zeros((2, len(digital), self.config.steps))
+            masked = np.zeros(len(digital))
+            drives = {}
+            with self.run.progress(self.case, accuracy.shape[0] * accuracy.shape[1]) as progress:
+                for seed, model in enumerate(digital):
+                    for k, kind in enumerate(KINDS):
+                        if kind == "transfer":
+                            made, trained = self.planned(model)
+                        else:
+                            made, trained, kept = self.trained(kind, model, seed, chosen[kind])
+                            losses[k - 1, seed] = kept["loss"]
+                            if kind == "physical":
+                                masked[seed] = kept["failed"].mean()
+                        accuracy[k, seed], failed[k, seed] = self.on_chips(
+                            made, trained, self.test, role="test", chips=self.config.chips
+                        )
+                        if seed == 0:
+                            drives |= {f"{kind}_{n}": v for n, v in self.lasting(trained).items()}
+                        progress.advance()
+            return {
+                "accuracy": accuracy, "failed": failed, "loss": losses, "masked": masked, **drives
+            }  # fmt: skip
+
+        return self.run.stage(f"results_{self.case}", compute)
+
+    def lasting(self, trained) -> dict[str, np.ndarray]:
+        """Return how long both trains of all devices last [s], and what differing costs."""
+        parts = [
+            {n: self.writing.duration(x).ravel() for n, x in own.items()}
+            for own in trained["drives"].values()
+        ]
+        return {n: np.concatenate([np.asarray(p[n]) for p in parts]) for n in ("set", "reset")}
+
+
+def _is_analog(model) -> bool:
+    try:
+        return bool(analog_layers(model))
+    except ValueError:
+        return False
+
+
+# What is reported.
+
+
+def report(config, run, dataset, error, reached, chosen, found, devices) -> None:
+    """Accuracy on held-out chips, differences paired over seeds, drives."""
+    rows, differences, said = [], [], {}
+    digital = float(reached.mean())
+    run.metric("accuracy_digital", digital, "mean over seeds")
+    for case in ("mild", "hurts"):
+        own = found[case]
+        means = own["accuracy"].mean(axis=2)
+        spread = getattr(config, case)
+        for k, kind in enumerate(KINDS):
+            run.metric(f"accuracy_{case}_{kind}", float(means[k].mean()), KINDS[kind])
+            run.metric(
+                f"failed_{case}_{kind}", float(own["failed"][k].mean()), "devices of a chip, masked"
+            )
+            rows.append(
+                [
+                    f"{case}: {100 * spread.speed:g} % speed, {100 * spread.resistance:g} % R",
+                    KINDS[kind],
+                    f"{100 * means[k].mean():.2f} %",
+                    f"{100 * own['accuracy'][k].std(axis=1, ddof=1).mean():.2f}",
+                    f"{own['failed'][k].mean():.1f}",
+                ]
+            )
+        for name, a, b in (
+            ("noise - transfer", means[1], means[0]),
+            ("physical - transfer", means[2], means[0]),
+            ("physical - noise", means[2], means[1]),
+            ("noise - digital", means[1], reached),
+            ("physical - digital", means[2], reached),
+        ):
+            d = paired_difference(a, b)
+            key = name.replace(" - ", "_minus_")
+            run.metric(f"{case}_{key}_points", 100 * d.mean)
+            if np.isfinite(d.half_width):
+                run.metric(f"{case}_{key}_half_width_points", 100 * d.half_width)
+            said[case, name] = f"{100 * d.mean:+.2f} +- {100 * d.half_width:.2f}"
+            differences.append([case, name, said[case, name]])
+        run.metric(f"masked_{case}", float(own["masked"].mean()), "devices masked in a step")
+    run.section(
+        "What is compared",
+        f"{config.network.name} on {dataset.name}, {devices} devices in pairs. All networks start "
+        f"from the same digital ones ({config.training.epochs} epochs; "
+        f"{100 * digital:.2f} % in the mean of {config.seeds} seeds, on the "
+        f"{'whole test set' if config.images is None else f'first {config.images} test images'}). "
+        f"Both trainings take {config.steps} steps of {config.batch} images, a chip of its own "
+        f"each, and had {len(config.shares)} and {len(config.rates)} settings to choose from on "
+        f"validation images and chips (seed 0, where the noise hurts): {chosen['noise']:g} times "
+        f"sigma(G), and drives {chosen['physical']:g} times as fast as biases. The sigma(G) of the "
+        "noise, with its slope, is measured from planned writes of the same devices, and all "
+        f"three are written through the same devices. Accuracies are of {config.chips} chips that "
+        "no training or tuning has seen, the same for all.",
+    )
+    run.table(
+        "Accuracy on held-out chips",
+        ["devices differ by", "network", "accuracy", "s.d. over chips (points)", "failed devices"],
+        rows,
+        "A failed device has left the states that the reduced model knows; it stays where it "
+        "began.",
+    )
+    run.table(
+        "Differences (points)",
+        ["case", "difference", "mean and 95 % interval"],
+        differences,
+        f"Of the means over chips, paired over {config.seeds} seeds (Student).",
+    )
+    run.figure("accuracy", _accuracy(found, digital), "Every dot is a chip; seeds side by side.")
+    run.figure(
+        "drives",
+        _drives(found["hurts"]),
+        "How long the trains of each device last (seed 0, where the noise hurts).",
+    )
+    run.figure("learning", _learning(found["hurts"]), "Cross-entropy of each step's batch.")
+    run.summary(
+        f"{config.network.name} on {dataset.name}, {100 * digital:.2f} % digital, through the "
+        f"reduced model of the TiO2-x film (error {100 * error:.2g} % of its window). Where devices"
+        f" differ by {100 * config.hurts.speed:g} % in speed and "
+        f"{100 * config.hurts.resistance:g} % in resistance, in points against plain transfer: "
+        f"{said['hurts', 'noise - transfer']} by tuned noise, "
+        f"{said['hurts', 'physical - transfer']} by training through the device, "
+        f"which is {said['hurts', 'physical - noise']} against noise. Where they hardly differ: "
+        f"{said['mild', 'noise - digital']} and {said['mild', 'physical - digital']} against the "
+        "digital network."
+    )
+    for case, own in found.items():
+        run.dataset(
+            case,
+            xr.Dataset(
+                {
+                    "accuracy": (("kind", "seed", "chip"), own["accuracy"], {"units": "1"}),
+                    "failed": (("kind", "seed", "chip"), own["failed"], {"units": "1"}),
+                },
+                coords={"kind": list(KINDS)},
+            ),
+        )
+
+
+def _accuracy(found, digital):
+    fig, axes = aj.plotting.figure(1, 2, width=3.6, height=2.8)
+    for axis, case in zip(np.ravel(axes), ("mild", "hurts"), strict=True):
+        for k in range(len(KINDS)):
+            own = 100 * found[case]["accuracy"][k]
+            for seed, values in enumerate(own):
+                x = k + 0.2 * (seed - (len(own) - 1) / 2)
+                axis.plot(
+                    np.full(values.shape, x), values, "o", ms=2.5, alpha=0.6,
+                    color=aj.plotting.COLORS[k],
+                )  # fmt: skip
+            axis.plot([k - 0.35, k + 0.35], [own.mean()] * 2, color="k", lw=1.2)
+        axis.axhline(100 * digital, color="k", ls="--", lw=1.0)
+        axis.set_xticks(range(len(KINDS)), ["transfer", "noise", "physical"])
+        axis.set_title({"mild": "little differs", "hurts": "much differs"}[case])
+        axis.set_ylabel("test accuracy (%)")
+    return fig
+
+
+def _drives(own):
+    fig, axes = aj.plotting.figure(1, 2, width=3.6, height=2.8)
+    for axis, train in zip(np.ravel(axes), ("set", "reset"), strict=True):
+        top = max(own[f"{kind}_{train}"].max() for kind in KINDS)
+        for k, kind in enumerate(KINDS):
+            axis.hist(
+                own[f"{kind}_{train}"], bins=np.linspace(0, top, 60), histtype="step",
+                color=aj.plotting.COLORS[k], label=kind,
+            )  # fmt: skip
+        axis.set_yscale("log")
+        axis.set_xlabel(f"{train.upper()} train (s)")
+        axis.set_ylabel("devices")
+        axis.legend()
+    return fig
+
+
+def _learning(own):
+    fig, axis = aj.plotting.figure(width=5.4)
+    for k, kind in enumerate(("noise", "physical")):
+        axis.plot(
+            np.arange(1, own["loss"].shape[2] + 1), own["loss"][k].mean(axis=0),
+            color=aj.plotting.COLORS[k + 1], label=KINDS[kind],
+        )  # fmt: skip
+    axis.set_xlabel("step")
+    axis.set_ylabel("cross-entropy (nat)")
+    axis.legend()
+    return fig

@@ -1,0 +1,321 @@
+"""Writing through the reduced model: against its integration, in closed form, every derivative.
+
+The reduced device is made by hand: three states, a flow of four hidden units.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import analogjax as aj
+from analogjax.crossbar import DeviceStatistics, Hardware, WeightMapping, WrittenError
+from analogjax.networks import MLP, convert_to_analog
+from analogjax.programming import ReducedDevice, ReducedWriting
+from analogjax.programming.flow_map import Grid
+from analogjax.programming.reduced import Flow
+from analogjax.training import Physical
+
+GRID = Grid((30.0, 6.0), (61, 13))
+MAPPING = WeightMapping("differential", "layer", "max", space="G")
+
+
+def made() -> ReducedDevice:
+    rng = np.random.default_rng(3)
+    states, hidden = 3, 4
+
+    def normal(*shape, size=1.0):
+        return jnp.asarray(size * rng.normal(size=shape))
+
+    # To lower resistance under a positive voltage; the odd inputs bear the sign.
+    linear = np.zeros((states, 2 * states + 3))
+    linear[0, 2 * states + 1] = -0.2
+    linear[:, :states] = -0.04 * np.eye(states)
+    linear[1, 2 * states + 1], linear[2, 0] = 0.1, 0.05
+    flow = Flow(
+        inner=normal(hidden, 2 * states + 3, size=0.4),
+        bias=normal(hidden, size=0.3),
+        outer=normal(states, hidden, size=0.02),
+        linear=jnp.asarray(linear),
+        offset=jnp.zeros(states),
+        log_rate=jnp.asarray([[20.0, 0.3, 15.0, -1.0], [18.0, -0.2, 16.0, -0.4]]),
+        time=jnp.asarray(1.3),
+    )
+    square = -1e-9 * np.diag([3.0, 2.0, 1.0]) + 2e-10 * rng.normal(size=(states, states))
+    rest = np.concatenate([square, 1e-9 * rng.normal(size=(states, 1))], axis=1)
+    one = jnp.asarray(1.0)
+    factor = jnp.asarray(np.tril(rng.normal(size=(states, states))))
+    return ReducedDevice(
+        speed=one,
+        resistance_scale=one,
+        ambient_temperature=jnp.asarray(300.0),
+        read_voltage=jnp.asarray(0.1),
+        thermal_time=jnp.asarray(1e-6),
+        amplitude=jnp.asarray(5.0),
+        reference_temperature=jnp.asarray(300.0),
+        log_resistance=jnp.asarray([12.8, 0.06]),
+        read_activation=jnp.asarray(1.2),
+        start=jnp.asarray([1.0, 0.4, -0.3]),
+        bounds=jnp.asarray([[-4.0, -4.0, -4.0], [4.0, 4.0, 4.0]]),
+        flow=flow,
+        generator=jnp.asarray(rest),
+        rest_activation=jnp.asarray(40.0),
+        log_conductance=jnp.zeros(21),
+        draw_factor=jnp.stack([0.01 * factor, 0.001 * factor, 0.0 * factor]),
+        hop_factor=jnp.stack([0.004 * factor, 0.0 * factor, 0.0005 * factor]),
+        hop_exponent=jnp.asarray(25.0),
+        mean=jnp.zeros((2, 2)),
+        modes=jnp.zeros((2, 2, 2)),
+        projection=jnp.zeros((2, 2, 2)),
+    )
+
+
+@pytest.fixture(scope="module")
+def device():
+    return made()
+
+
+def writing_of(device, **options):
+    options = {"speed_spread": 0.1, "resistance_spread": 0.01, "grid": GRID} | options
+    return ReducedWriting(device, full=12.0, dtype=jnp.float64, **options)
+
+
+@pytest.fixture(scope="module")
+def writing(device):
+    return writing_of(device)
+
+
+@eqx.filter_jit
+def written(writing, drives, drawn, t=0.0):
+    return writing.write(drives, drawn, t=t)
+
+
+def drives_of(writing, first, second):
+    made = {"set": jnp.asarray(first), "reset": jnp.asarray(second)}
+    return {name: jax.vmap(writing._drive)(x) for name, x in made.items()}
+
+
+def fraction(writing, g):
+    return (np.asarray(g) - float(writing.g_min)) / float(writing.g_max - writing.g_min)
+
+
+FIRST, SECOND = [0.3, 3.0, 8.2, 11.9, 14.1], [0.002, 1.3, 4.4, 0.7, 3.1]
+
+
+def test_written_states_against_simulate(device, writing):
+    # The same trains as 200 pulses each, one Runge-Kutta step a pulse: steps of at most 0.07 s.
+    speeds = np.exp(0.1 * np.array([-1.0, 0.5, 1.2, -0.3, 2.0]))
+    zeros = jnp.zeros(5)
+    drawn = jax.tree.map(lambda x: zeros, writing.draw(jax.random.key(0), (5,)))
+    drawn = eqx.tree_at(lambda d: d.speed, drawn, jnp.log(speeds) / 0.1)
+    found = written(writing, drives_of(writing, FIRST, SECOND), drawn)
+    assert bool(found.ok.all())
+
+    @jax.jit
+    def reference(speed, first, second):
+        v = jnp.repeat(jnp.asarray([5.0, -5.0]), 200)
+        width = jnp.repeat(jnp.stack([first, second]) / 200, 200)
+        own = device.replace(speed=speed)
+        return aj.simulate(own, aj.stimuli.pulse_train(v, width=width, gap=0.0), throw=False)
+
+    results = [reference(*x) for x in zip(speeds, FIRST, SECOND, strict=True)]
+    g = [1 / float(r.read_resistance[-1]) for r in results]
+    # Bicubic over cells of half a second: the fourth derivative of a flow of time constants of
+    # seconds leaves 1e-6 of the window.
+    np.testing.assert_allclose(found.fractions, fraction(writing, g), atol=5e-6)
+
+
+def test_rest_is_that_of_the_device(device, writing):
+    year = 3.15e7
+    drives = drives_of(writing, FIRST, SECOND)
+    speeds = jnp.asarray([-1.0, 0.0, 1.0, 2.0, 0.5])
+    drawn = jax.tree.map(jnp.zeros_like, writing.draw(jax.random.key(0), (5,)))
+    drawn = eqx.tree_at(lambda d: d.speed, drawn, speeds)
+
+    @jax.jit
+    def reference(speed, first, second):
+        own = device.replace(speed=speed)
+        v = jnp.repeat(jnp.asarray([5.0, -5.0]), 200)
+        width = jnp.repeat(jnp.stack([first, second]) / 200, 200)
+        drive = aj.stimuli.pulse_train(v, width=width, gap=0.0)
+        return 1 / own.read(own.rest(aj.simulate(own, drive, throw=False).final_state, year))
+
+    rested = written(writing, drives, drawn, jnp.asarray(year)).fractions
+    expected = [reference(*x) for x in zip(np.exp(0.1 * speeds), FIRST, SECOND, strict=True)]
+    at_once = written(writing, drives, drawn).fractions
+    assert float(jnp.abs(rested - at_once).max()) > 0.01
+    # Third order of a tenth of a time constant, and bilinear between nodes.
+    np.testing.assert_allclose(rested, fraction(writing, expected), atol=5e-5)
+
+
+@pytest.mark.parametrize("back", [0.0, 2.0])
+def test_plan_then_write(writing, back):
+    own = eqx.tree_at(lambda w: w.back, writing, jnp.asarray(back))
+    wanted = jnp.linspace(0.0, 1.0, 9).reshape(3, 3)
+    reached = own.write(own.plan(wanted), None)
+    assert bool(reached.ok.all())
+    # Linear between 4,097 points of the curve; fraction 0 is a pulse of a millisecond above zero.
+    np.testing.assert_allclose(reached.fractions, wanted, atol=2e-4)
+
+
+def test_every_derivative_against_central_differences(device, writing):
+    # Loss in drives, in all leaves of the device and in shared quantities; all in float64.
+    base = writing
+    drives = drives_of(base, FIRST, SECOND)
+    drawn = base.draw(jax.random.key(1), (5,))
+    weights = jnp.asarray([1.0, -2.0, 0.5, 3.0, -1.5])
+    names = ("speed", "resistance_scale", "ambient_temperature", "amplitude_set",
+             "amplitude_reset", "speed_spread", "resistance_spread", "pulse_spread")  # fmt: skip
+
+    def used(d):
+        return (
+            d.flow, d.log_resistance, d.start, d.generator, d.draw_factor, d.hop_factor,
+            d.hop_exponent, d.read_activation, d.rest_activation,
+        )  # fmt: skip
+
+    @jax.jit
+    def loss(drives, parts, relative):
+        changed = base.with_device(eqx.tree_at(used, device, parts)).changed(relative)
+        made = changed.write(drives, drawn, t=jnp.asarray(1e7))
+        return jnp.sum(weights * made.fractions**2)
+
+    at = (drives, used(device), dict.fromkeys(names, jnp.zeros(())))
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*at)
+
+    def along(direction, step):
+        both = [
+            float(loss(*jax.tree.map(lambda a, b, s=s: a + s * step * b, at, direction)))
+            for s in (1, -1)
+        ]
+        return (both[0] - both[1]) / (2 * step)
+
+    zero = jax.tree.map(jnp.zeros_like, at)
+    rng = np.random.default_rng(0)
+
+    def check(direction, step):
+        expected = sum(
+            float(jnp.sum(a * b))
+            for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
+        )
+        assert along(direction, step) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+    for name in ("set", "reset"):
+        for k in range(5):
+            check(eqx.tree_at(lambda a: a[0][name], zero, zero[0][name].at[k].set(1.0)), 1e-5)  # noqa: B023
+    for name in names:
+        check(eqx.tree_at(lambda a: a[2][name], zero, jnp.ones(())), 1e-5)  # noqa: B023
+    # Leaves of the device have other sizes: each moves by a share of itself, at random.
+    for k, leaf in enumerate(jax.tree.leaves(at[1])):
+        own = leaf * rng.normal(size=leaf.shape)
+        leaves = [
+            own if i == k else jnp.zeros_like(x) for i, x in enumerate(jax.tree.leaves(at[1]))
+        ]
+        parts = jax.tree.unflatten(jax.tree.structure(at[1]), leaves)
+        check((zero[0], parts, zero[2]), 1e-5)
+
+
+def test_counting_noise_against_its_simulation(device, writing):
+    # The device's own draws, pulse by pulse, at one place after both trains.
+    first, second, pulses, lanes = 8.0, 2.0, 32, 3000
+    still = device.initial_fields(device.start)
+
+    def one(key):
+        begin, *keys = jax.random.split(key, 2 * pulses + 1)
+        z = device.draw_state(device.start, key=begin)
+
+        def pulse(z, drive):
+            v, width, key = drive
+            slope, fields = device.rate(v, z, still, None, "write")
+            middle = device.rate(v, z + width / 2 * slope, still, None, "write")[0]
+            return device.fluctuate(z + width * middle, fields, width, key=key), None
+
+        v = jnp.repeat(jnp.asarray([5.0, -5.0]), pulses)
+        width = jnp.repeat(jnp.asarray([first, second]) / pulses, pulses)
+        return 1 / device.read(jax.lax.scan(pulse, z, (v, width, jnp.stack(keys)))[0])
+
+    g = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), lanes))
+    exact = eqx.tree_at(
+        lambda w: (w.speed_spread, w.resistance_spread, w.pulse_spread),
+        writing,
+        (jnp.zeros(()),) * 3,
+    )
+    drives = drives_of(writing, [first] * lanes, [second] * lanes)
+    ours = written(exact, drives, exact.draw(jax.random.key(1), (lanes,))).fractions
+    # Standard deviations of 3,000 draws each: 1.3 % apart, three times over.
+    assert float(jnp.std(ours)) == pytest.approx(float(np.std(fraction(writing, g))), rel=0.06)
+
+
+def test_failed_devices_are_masked_and_counted(writing):
+    drives = drives_of(writing, [1.0, 100.0, 5.0], [0.1, 0.1, 100.0])
+    drives["set"] = jnp.concatenate([drives["set"], jnp.asarray([jnp.nan])])
+    drives["reset"] = jnp.concatenate([drives["reset"], jnp.zeros(1)])
+    found = written(writing, drives, None)
+    assert found.ok.tolist() == [True, False, False, False]
+    # Where they began, without a gradient.
+    np.testing.assert_allclose(found.fractions[1:], 0.0, atol=1e-12)
+    slopes = jax.grad(lambda d: writing.write(d, None).fractions.sum())(drives)
+    assert np.all(np.asarray(slopes["set"][1:3]) == 0)
+    assert float(slopes["set"][0]) > 0
+
+
+def test_jit_is_eager_for_many_devices(device):
+    # More than the 32,768 rows at which a release of jax went wrong.
+    single = ReducedWriting(device, full=12.0, speed_spread=0.02, grid=GRID)
+    wanted = jax.random.uniform(jax.random.key(0), (2, 20_000), jnp.float32)
+    drives, drawn = single.plan(wanted), single.draw(jax.random.key(1), wanted.shape)
+    eager, compiled = single.write(drives, drawn), written(single, drives, drawn)
+    assert eager.fractions.dtype == jnp.float32
+    # Rounding of float32 over the window of 0.2 of the conductance.
+    np.testing.assert_allclose(eager.fractions, compiled.fractions, atol=5e-6)
+    assert bool((eager.ok == compiled.ok).all())
+
+
+def test_a_network_learns_shared_quantities_too(device):
+    model = MLP(input_shape=(4,), classes=3, hidden=(), rngs=nnx.Rngs(0))
+    own = ReducedWriting(device, full=12.0, speed_spread=0.1, grid=GRID)
+    analog = convert_to_analog(model, Hardware(DeviceStatistics(*own.window), MAPPING, bits=None))
+    family = Physical(own, design=("amplitude_set",))
+    trained = family.start(analog)
+    x = jax.random.normal(jax.random.key(2), (5, 4), jnp.float32)
+    # On nominal devices the planned drives give the weights again.
+    still = eqx.tree_at(lambda f: (f.writing.speed_spread, f.writing.pulse_spread,
+                                   f.writing.counting), family, (jnp.float32(0),) * 3)  # fmt: skip
+    chip = still.chip(analog, trained, key=jax.random.key(0))
+    np.testing.assert_allclose(chip.model(x), analog(x), atol=2e-3)
+
+    @jax.jit
+    def total(trained):
+        return jnp.sum(family.chip(analog, trained, key=jax.random.key(0)).model(x) ** 2)
+
+    gradient = jax.grad(total)(trained)
+    assert all(bool(jnp.all(jnp.isfinite(g))) for g in jax.tree.leaves(gradient))
+    assert float(gradient["design"]["amplitude_set"]) != 0
+
+
+def test_written_error_is_that_of_planned_writes(writing):
+    error = WrittenError.measure(writing, key=jax.random.key(0), targets=9, repeats=400)
+    wanted = jnp.full(4000, 0.55, jnp.float32)
+    made = written(writing, writing.plan(wanted), writing.draw(jax.random.key(5), (4000,)))
+    ours = error.error(error.draw(jax.random.key(6), (4000,)), wanted, n_levels=None)
+    # 400 repeats know a standard deviation to 3.5 %.
+    assert float(ours.std()) == pytest.approx(float((made.fractions - wanted).std()), rel=0.1)
+    slope = jax.grad(lambda u: error.error(jnp.float32(1.0), u, n_levels=None))(jnp.float32(0.55))
+    rise = 8 * (error.mean[5] + error.std[5] - error.mean[4] - error.std[4])
+    assert float(slope) == pytest.approx(float(rise), rel=1e-4)
+
+
+def test_wrong_arguments(device, writing):
+    with pytest.raises(ValueError, match="`amplitude_reset` must be of the other sign"):
+        ReducedWriting(device, amplitude_reset=5.0)
+    with pytest.raises(ValueError, match="`full` must be a duration"):
+        ReducedWriting(device, full=1000.0, grid=GRID)
+    with pytest.raises(ValueError, match="`speed_spread` must be at least 0"):
+        ReducedWriting(device, speed_spread=-0.1)
+    with pytest.raises(ValueError, match=r"`design` must name quantities .* 'colour'"):
+        writing.changed({"colour": 0.1})
+    with pytest.raises(ValueError, match="`std` must have shape"):
+        WrittenError(0.1)
