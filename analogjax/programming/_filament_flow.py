@@ -1,0 +1,241 @@
+"""One pulse on filaments that differ: the time along the state by quadrature, of tabulated speeds.
+
+Under a constant voltage JART's state runs along one line, ``dy/dt = +-F(u) b``, y = ln N, with the
+limiter ``F = 1 - exp(10 u)``, u the distance to the bound of the motion (negative before it). In
+
+    z = -ln(exp(-10 u) - 1) / 10,    u = -ln(1 + exp(-10 z)) / 10
+
+the limiter is gone, ``dz/dt = b``, and a pulse of duration w ends where the integral of ``dz / b``
+is w. The speed b is smooth in amplitude, radius, disc length, bound and z: its logarithm is
+tabulated by Chebyshev polynomials of the first four at Gauss-Legendre nodes along z, so that many
+filaments cost one matrix product and the exponentials of their nodes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array, Float, Scalar
+from ..devices import JartVCM
+
+STEEP = 10.0
+"""Exponent of JART's limiter."""
+DEGREES = (12, 5, 5, 5)
+"""Of amplitude, radius, disc length and bound; a product of polynomials counts by the sum of its
+degrees over these, up to 1."""
+CELLS, POINTS = 40, 4
+"""Cells along z, and Gauss-Legendre nodes in each."""
+BEYOND = 0.8
+"""Where the tables end: within exp(-8) / 10 of the bound; from there on the speed is constant."""
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
+_NODES, _WEIGHTS = 0.5 * (_NODES + 1), 0.5 * _WEIGHTS
+# From values at the nodes of a cell to coefficients of powers.
+_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True))
+_INDICES = np.asarray(
+    [
+        index
+        for index in itertools.product(*(range(d + 1) for d in DEGREES))
+        if sum(i / d for i, d in zip(index, DEGREES, strict=True)) <= 1 + 1e-9
+    ]
+)
+
+
+class Flow(eqx.Module):
+    """Logarithms of speeds [ln 1/s] along z, for one polarity.
+
+    Attributes:
+        table: Coefficients of the products of polynomials, at the nodes along z.
+        first: Where the tables begin, in z.
+        low: Smallest amplitude [V], and smallest deviations of radius [m], disc length [m] and
+            logarithm of the bound from the nominal ones.
+        high: The largest ones.
+    """
+
+    table: Float[Array, "terms nodes"]
+    first: Scalar
+    low: Float[Array, " 4"]
+    high: Float[Array, " 4"]
+
+    @property
+    def cell(self) -> Scalar:
+        """Length of a cell in z."""
+        return (BEYOND - self.first) / CELLS
+
+    def advance(
+        self, at: Float[Array, "lanes 4"], begun: Float[Array, " lanes"], width: Array
+    ) -> Float[Array, " lanes"]:
+        """Return z after a pulse of a duration [s].
+
+        Args:
+            at: Amplitude and deviations, within `low` and `high`.
+            begun: z before.
+            width: Duration [s], one for all or one for each.
+
+        The search is not differentiated; one more step of Newton's method carries the derivative,
+        which is that of the implicit function.
+        """
+        slowness = -_terms(at, self.low, self.high) @ self.table
+        width = jnp.broadcast_to(width, begun.shape)
+        fixed, wanted = jax.lax.stop_gradient(
+            (slowness, width + self._time(slowness, begun))
+        )
+        found = jax.lax.stop_gradient(self._search(fixed, wanted))
+        speed = jnp.exp(-self._log_slowness(fixed, found))
+        late = self._time(slowness, found) - self._time(slowness, begun) - width
+        return found - speed * late
+
+    def _cells(self, slowness: Array) -> Float[Array, "lanes cells"]:
+        """Return the time that each cell takes [s]."""
+        times = jnp.exp(slowness).reshape(len(slowness), CELLS, POINTS)
+        return self.cell * (times @ jnp.asarray(_WEIGHTS))
+
+    def _in_cell(self, slowness: Array, k: Array) -> Float[Array, "lanes points"]:
+        """Return the polynomial of ln(slowness) in one cell of each lane."""
+        cells = slowness.reshape(len(slowness), CELLS, POINTS)
+        values = jnp.take_along_axis(cells, k[:, None, None], axis=1)[:, 0]
+        return values @ jnp.asarray(_POWERS).T
+
+    def _where(self, z: Array) -> tuple[Array, Array]:
+        """Return cell and share of it; beyond the tables the share is above 1."""
+        x = (z - self.first) / self.cell
+        k = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)), 0, CELLS - 1)
+        return k.astype(jnp.int32), x - k
+
+    def _log_slowness(self, slowness: Array, z: Array) -> Float[Array, " lanes"]:
+        k, share = self._where(z)
+        return _polynomial(self._in_cell(slowness, k), jnp.clip(share, 0.0, 1.0))
+
+    def _time(self, slowness: Array, z: Array) -> Float[Array, " lanes"]:
+        """Return the time from the beginning of the tables to z [s]."""
+        k, share = self._where(z)
+        whole = jnp.arange(CELLS)[None] < k[:, None]
+        before = jnp.sum(jnp.where(whole, self._cells(slowness), 0.0), axis=1)
+        return before + self.cell * _partial(self._in_cell(slowness, k), share)
+
+    def _search(self, slowness: Array, wanted: Array) -> Float[Array, " lanes"]:
+        """Return z where the time is a wanted one, to round-off."""
+        edges = jnp.cumsum(self._cells(slowness), axis=1)
+        k = jnp.minimum(jnp.sum(edges <= wanted[:, None], axis=1), CELLS - 1)
+        before = jnp.where(
+            k > 0, jnp.take_along_axis(edges, jnp.maximum(k - 1, 0)[:, None], axis=1)[:, 0], 0.0
+        )
+        powers, rest = self._in_cell(slowness, k), (wanted - before) / self.cell
+        takes = _partial(powers, jnp.ones_like(rest))
+        last = jnp.exp(_polynomial(powers, jnp.ones_like(rest)))
+
+        def newton(_, bracket):
+            share, low, high = bracket
+            late = _partial(powers, share) - rest
+            low, high = jnp.where(late < 0, share, low), jnp.where(late < 0, high, share)
+            moved = share - late * jnp.exp(-_polynomial(powers, share))
+            inside = (moved > low) & (moved < high)
+            return jnp.where(inside, moved, 0.5 * (low + high)), low, high
+
+        start = jnp.clip(rest / takes, 0.0, 1.0)
+        bracket = (start, jnp.full_like(rest, -1e-12), jnp.full_like(rest, 1 + 1e-12))
+        share, _, _ = jax.lax.fori_loop(0, 7, newton, bracket)
+        share = jnp.where(rest > takes, 1 + (rest - takes) / last, share)
+        return self.first + self.cell * (k + share)
+
+
+def distance_to_z(u: Array) -> Array:
+    """Return z at a distance u < 0 from the bound of the motion."""
+    return -_log_expm1(-STEEP * u) / STEEP
+
+
+def z_to_distance(z: Array) -> Array:
+    """Return the distance u < 0 from the bound of the motion at z."""
+    return -jax.nn.softplus(-STEEP * z) / STEEP
+
+
+@eqx.filter_jit
+def tabulate(
+    device: JartVCM, sign: float, first: Scalar, low: Float[Array, " 4"], high: Float[Array, " 4"]
+) -> Flow:
+    """Return the flow of filaments around a device.
+
+    Args:
+        device: The nominal device.
+        sign: Of the voltage: -1 for SET, towards `n_max`, 1 for RESET, towards `n_min`.
+        first: Where the tables begin, in z.
+        low: Smallest amplitude [V] and deviations, as in `Flow`.
+        high: Largest ones.
+    """
+    nodes = [np.cos(np.pi * (np.arange(d + 1) + 0.5) / (d + 1)) for d in DEGREES]
+    grid = np.stack([g.ravel() for g in np.meshgrid(*nodes, indexing="ij")], -1)
+    # Samples only where the products that are kept need them would save half; this is done once.
+    cell = (BEYOND - first) / CELLS
+    z = (first + cell * (np.arange(CELLS)[:, None] + _NODES)).ravel()
+    bound = jnp.log(device.n_max if sign < 0 else device.n_min)
+
+    def along(place):
+        amplitude, d_radius, d_length, d_bound = 0.5 * (low + high) + 0.5 * (high - low) * place
+        own = device.replace(
+            radius=device.radius + d_radius, disc_length=device.disc_length + d_length
+        )
+        return jax.vmap(lambda z: log_speed(own, sign, amplitude, bound + d_bound, z))(z)
+
+    values = jax.lax.map(along, jnp.asarray(grid), batch_size=64)
+    values = values.reshape(*(d + 1 for d in DEGREES), -1)
+    for axis, d in enumerate(DEGREES):
+        angles = np.arange(d + 1)[:, None] * np.pi * (np.arange(d + 1) + 0.5) / (d + 1)
+        transform = 2 / (d + 1) * np.cos(angles)
+        transform[0] /= 2
+        values = jnp.moveaxis(jnp.tensordot(transform, values, (1, axis)), 0, axis)
+    return Flow(values[tuple(_INDICES.T)], first, low, high)
+
+
+def log_speed(device: JartVCM, sign: float, amplitude: Scalar, end: Scalar, z: Scalar) -> Scalar:
+    """Return ln dz/dt [ln 1/s]: the speed of ln N without its limiter.
+
+    Args:
+        device: The device; its own bounds do not matter.
+        sign: Of the voltage.
+        amplitude: Size of the voltage [V].
+        end: ln N where the motion ends.
+        z: Where on the line.
+    """
+    y = end + z_to_distance(z) * (1.0 if sign < 0 else -1.0)
+    # The limiter of a bound far away is taken out again: it is one up to its own round-off.
+    far = device.replace(n_min=jnp.exp(y) * 1e-3, n_max=jnp.exp(y) * 1e3)
+    return jnp.log(jnp.abs(far.velocity(sign * amplitude, y)))
+
+
+def _terms(at: Array, low: Array, high: Array) -> Float[Array, "lanes terms"]:
+    """Return the products of Chebyshev polynomials at places of the box."""
+    x = 2 * (at - low[None]) / (high - low)[None] - 1
+    chosen: list[Array] = []
+    for column, degree in enumerate(DEGREES):
+        own = [jnp.ones_like(x[:, column]), x[:, column]]
+        for _ in range(degree - 1):
+            own.append(2 * x[:, column] * own[-1] - own[-2])
+        chosen.append(jnp.stack(own, -1)[:, _INDICES[:, column]])
+    return chosen[0] * chosen[1] * chosen[2] * chosen[3]
+
+
+def _polynomial(powers: Array, share: Array) -> Array:
+    value = jnp.zeros_like(share)
+    for k in reversed(range(POINTS)):
+        value = value * share + powers[:, k]
+    return value
+
+
+def _partial(powers: Array, share: Array) -> Array:
+    """Return the time of a share of a cell, over the cell's length [s]."""
+    inside = jnp.clip(share, 0.0, 1.0)
+    parts = [w * jnp.exp(_polynomial(powers, inside * c)) for c, w in zip(_NODES, _WEIGHTS)]
+    last = jnp.exp(_polynomial(powers, jnp.ones_like(share)))
+    return inside * sum(parts) + jnp.maximum(share - 1, 0.0) * last
+
+
+def _log_expm1(x: Array) -> Array:
+    # Never overflows: e^x - 1 = e^x (1 - e^-x).
+    return x + jnp.log(-jnp.expm1(-x))
