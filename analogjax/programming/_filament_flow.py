@@ -30,8 +30,8 @@ STEEP = 10.0
 DEGREES = (12, 5, 5, 5)
 """Of amplitude, radius, disc length and bound; a product of polynomials counts by the sum of its
 degrees over these, up to 1."""
-CELLS, POINTS = 40, 4
-"""Cells along z, and Gauss-Legendre nodes in each."""
+CELL, POINTS = 0.2, 4
+"""Largest length of a cell in z, and Gauss-Legendre nodes in each."""
 BEYOND = 0.8
 """Where the tables end: within exp(-8) / 10 of the bound; from there on the speed is constant."""
 
@@ -65,12 +65,17 @@ class Flow(eqx.Module):
     high: Float[Array, " 4"]
 
     @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return self.table.shape[1] // POINTS
+
+    @property
     def cell(self) -> Scalar:
         """Length of a cell in z."""
-        return (BEYOND - self.first) / CELLS
+        return (BEYOND - self.first) / self.cells
 
     def advance(
-        self, at: Float[Array, "lanes 4"], begun: Float[Array, " lanes"], width: Array
+        self, at: Float[Array, "4 lanes"], begun: Float[Array, " lanes"], width: Array
     ) -> Float[Array, " lanes"]:
         """Return z after a pulse of a duration [s].
 
@@ -82,68 +87,57 @@ class Flow(eqx.Module):
         The search is not differentiated; one more step of Newton's method carries the derivative,
         which is that of the implicit function.
         """
-        slowness = -_terms(at, self.low, self.high) @ self.table
-        width = jnp.broadcast_to(width, begun.shape)
-        fixed, wanted = jax.lax.stop_gradient(
-            (slowness, width + self._time(slowness, begun))
-        )
-        found = jax.lax.stop_gradient(self._search(fixed, wanted))
-        speed = jnp.exp(-self._log_slowness(fixed, found))
-        late = self._time(slowness, found) - self._time(slowness, begun) - width
-        return found - speed * late
+        # Lanes last: each row of every table is one vector operation.
+        slowness = -(self.table.T @ _terms(at, self.low, self.high))
+        slowness = slowness.reshape(self.cells, POINTS, -1)
+        before = self._time(slowness, begun) + width
+        fixed = jax.lax.stop_gradient(slowness)
+        found, speed = jax.lax.stop_gradient(self._search(fixed, before))
+        return found - speed * (self._time(slowness, found) - before)
 
-    def _cells(self, slowness: Array) -> Float[Array, "lanes cells"]:
+    def _cells(self, slowness: Array) -> Float[Array, "cells lanes"]:
         """Return the time that each cell takes [s]."""
-        times = jnp.exp(slowness).reshape(len(slowness), CELLS, POINTS)
-        return self.cell * (times @ jnp.asarray(_WEIGHTS))
+        times = jnp.exp(slowness)
+        return self.cell * sum(w * times[:, k] for k, w in enumerate(_WEIGHTS))
 
-    def _in_cell(self, slowness: Array, k: Array) -> Float[Array, "lanes points"]:
-        """Return the polynomial of ln(slowness) in one cell of each lane."""
-        cells = slowness.reshape(len(slowness), CELLS, POINTS)
-        values = jnp.take_along_axis(cells, k[:, None, None], axis=1)[:, 0]
-        return values @ jnp.asarray(_POWERS).T
-
-    def _where(self, z: Array) -> tuple[Array, Array]:
-        """Return cell and share of it; beyond the tables the share is above 1."""
-        x = (z - self.first) / self.cell
-        k = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)), 0, CELLS - 1)
-        return k.astype(jnp.int32), x - k
-
-    def _log_slowness(self, slowness: Array, z: Array) -> Float[Array, " lanes"]:
-        k, share = self._where(z)
-        return _polynomial(self._in_cell(slowness, k), jnp.clip(share, 0.0, 1.0))
+    def _in_cell(self, slowness: Array, k: Array) -> list[Array]:
+        """Return the polynomial of ln(slowness) in one cell of each lane, by powers."""
+        here = jnp.arange(self.cells)[:, None] == k[None]
+        # A sum over all cells is faster than a gather, whose transpose is a scatter.
+        values = [jnp.sum(jnp.where(here, slowness[:, j], 0.0), 0) for j in range(POINTS)]
+        return [sum(m * v for m, v in zip(row, values, strict=True)) for row in _POWERS]
 
     def _time(self, slowness: Array, z: Array) -> Float[Array, " lanes"]:
         """Return the time from the beginning of the tables to z [s]."""
-        k, share = self._where(z)
-        whole = jnp.arange(CELLS)[None] < k[:, None]
-        before = jnp.sum(jnp.where(whole, self._cells(slowness), 0.0), axis=1)
-        return before + self.cell * _partial(self._in_cell(slowness, k), share)
+        x = (z - self.first) / self.cell
+        k = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)), 0, self.cells - 1)
+        whole = jnp.arange(self.cells)[:, None] < k[None]
+        before = jnp.sum(jnp.where(whole, self._cells(slowness), 0.0), axis=0)
+        return before + self.cell * _partial(self._in_cell(slowness, k), x - k)
 
-    def _search(self, slowness: Array, wanted: Array) -> Float[Array, " lanes"]:
-        """Return z where the time is a wanted one, to round-off."""
-        edges = jnp.cumsum(self._cells(slowness), axis=1)
-        k = jnp.minimum(jnp.sum(edges <= wanted[:, None], axis=1), CELLS - 1)
-        before = jnp.where(
-            k > 0, jnp.take_along_axis(edges, jnp.maximum(k - 1, 0)[:, None], axis=1)[:, 0], 0.0
-        )
-        powers, rest = self._in_cell(slowness, k), (wanted - before) / self.cell
-        takes = _partial(powers, jnp.ones_like(rest))
-        last = jnp.exp(_polynomial(powers, jnp.ones_like(rest)))
+    def _search(self, slowness: Array, wanted: Array) -> tuple[Array, Array]:
+        """Return z where the time is a wanted one, and the speed there [1/s]."""
+        times = self._cells(slowness)
+        edges = jnp.cumsum(times, axis=0)
+        k = jnp.minimum(jnp.sum(edges <= wanted[None], axis=0), self.cells - 1)
+        whole = jnp.arange(self.cells)[:, None] < k[None]
+        rest = (wanted - jnp.sum(jnp.where(whole, times, 0.0), axis=0)) / self.cell
+        powers, one = self._in_cell(slowness, k), jnp.ones_like(rest)
+        takes, last = _partial(powers, one), jnp.exp(_polynomial(powers, one))
 
         def newton(_, bracket):
             share, low, high = bracket
             late = _partial(powers, share) - rest
             low, high = jnp.where(late < 0, share, low), jnp.where(late < 0, high, share)
             moved = share - late * jnp.exp(-_polynomial(powers, share))
-            inside = (moved > low) & (moved < high)
+            inside = (moved >= low) & (moved <= high)
             return jnp.where(inside, moved, 0.5 * (low + high)), low, high
 
-        start = jnp.clip(rest / takes, 0.0, 1.0)
-        bracket = (start, jnp.full_like(rest, -1e-12), jnp.full_like(rest, 1 + 1e-12))
-        share, _, _ = jax.lax.fori_loop(0, 7, newton, bracket)
+        start = (jnp.clip(rest / takes, 0.0, 1.0), jnp.zeros_like(rest), one)
+        share, _, _ = jax.lax.fori_loop(0, 5, newton, start)
         share = jnp.where(rest > takes, 1 + (rest - takes) / last, share)
-        return self.first + self.cell * (k + share)
+        speed = jnp.exp(-_polynomial(powers, jnp.minimum(share, 1.0)))
+        return self.first + self.cell * (k + share), speed
 
 
 def distance_to_z(u: Array) -> Array:
@@ -156,9 +150,19 @@ def z_to_distance(z: Array) -> Array:
     return -jax.nn.softplus(-STEEP * z) / STEEP
 
 
+def cells_from(first: float) -> int:
+    """Return how many cells the tables need from where they begin."""
+    return int(np.ceil((BEYOND - first) / CELL))
+
+
 @eqx.filter_jit
 def tabulate(
-    device: JartVCM, sign: float, first: Scalar, low: Float[Array, " 4"], high: Float[Array, " 4"]
+    device: JartVCM,
+    sign: float,
+    first: Scalar,
+    low: Float[Array, " 4"],
+    high: Float[Array, " 4"],
+    cells: int,
 ) -> Flow:
     """Return the flow of filaments around a device.
 
@@ -168,12 +172,13 @@ def tabulate(
         first: Where the tables begin, in z.
         low: Smallest amplitude [V] and deviations, as in `Flow`.
         high: Largest ones.
+        cells: Cells along z; see `cells_from`.
     """
     nodes = [np.cos(np.pi * (np.arange(d + 1) + 0.5) / (d + 1)) for d in DEGREES]
     grid = np.stack([g.ravel() for g in np.meshgrid(*nodes, indexing="ij")], -1)
     # Samples only where the products that are kept need them would save half; this is done once.
-    cell = (BEYOND - first) / CELLS
-    z = (first + cell * (np.arange(CELLS)[:, None] + _NODES)).ravel()
+    cell = (BEYOND - first) / cells
+    z = (first + cell * (np.arange(cells)[:, None] + _NODES)).ravel()
     bound = jnp.log(device.n_max if sign < 0 else device.n_min)
 
     def along(place):
@@ -209,26 +214,31 @@ def log_speed(device: JartVCM, sign: float, amplitude: Scalar, end: Scalar, z: S
     return jnp.log(jnp.abs(far.velocity(sign * amplitude, y)))
 
 
-def _terms(at: Array, low: Array, high: Array) -> Float[Array, "lanes terms"]:
+def _terms(at: Array, low: Array, high: Array) -> Float[Array, "terms lanes"]:
     """Return the products of Chebyshev polynomials at places of the box."""
-    x = 2 * (at - low[None]) / (high - low)[None] - 1
-    chosen: list[Array] = []
-    for column, degree in enumerate(DEGREES):
-        own = [jnp.ones_like(x[:, column]), x[:, column]]
+    x = 2 * (at - low[:, None]) / (high - low)[:, None] - 1
+    own: list[list[Array]] = []
+    for column, degree in zip(x, DEGREES, strict=True):
+        rows = [jnp.ones_like(column), column]
         for _ in range(degree - 1):
-            own.append(2 * x[:, column] * own[-1] - own[-2])
-        chosen.append(jnp.stack(own, -1)[:, _INDICES[:, column]])
-    return chosen[0] * chosen[1] * chosen[2] * chosen[3]
+            rows.append(2 * column * rows[-1] - rows[-2])
+        own.append(rows)
+    products = {}
+    for a, b, c, d in _INDICES:
+        pair = products.setdefault((b, c), own[1][b] * own[2][c])
+        three = products.setdefault((b, c, d), pair * own[3][d])
+        products[(a, b, c, d)] = own[0][a] * three
+    return jnp.stack([products[tuple(index)] for index in _INDICES])
 
 
-def _polynomial(powers: Array, share: Array) -> Array:
-    value = jnp.zeros_like(share)
-    for k in reversed(range(POINTS)):
-        value = value * share + powers[:, k]
+def _polynomial(powers: list[Array], share: Array) -> Array:
+    value = powers[-1]
+    for power in powers[-2::-1]:
+        value = value * share + power
     return value
 
 
-def _partial(powers: Array, share: Array) -> Array:
+def _partial(powers: list[Array], share: Array) -> Array:
     """Return the time of a share of a cell, over the cell's length [s]."""
     inside = jnp.clip(share, 0.0, 1.0)
     parts = [w * jnp.exp(_polynomial(powers, inside * c)) for c, w in zip(_NODES, _WEIGHTS)]

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from .._checks import check_choice, check_float64, check_positive
 from .._types import Array, Float, Scalar, ScalarLike
 from ..devices import JART_SPREAD, JartVCM, Spread
-from ._filament_flow import Flow, distance_to_z, tabulate, z_to_distance
+from ._filament_flow import Flow, cells_from, distance_to_z, tabulate, z_to_distance
 from .writing import AbstractWriting, Written
 
 POLARITIES = ("set", "reset")
@@ -65,8 +65,8 @@ class FilamentWriting(AbstractWriting):
         device: JartVCM | None = None,
         *,
         spread: Spread = JART_SPREAD,
-        polarity: str = "set",
-        amplitudes: tuple[float, float] = (0.36, 0.8),
+        polarity: str = "reset",
+        amplitudes: tuple[float, float] = (0.8, 1.6),
         width: float = 1e-6,
         begin: float | None = 0.06,
         trained: Sequence[str] = ("amplitude",),
@@ -118,7 +118,7 @@ class FilamentWriting(AbstractWriting):
         self.begin = None if begin is None else jnp.asarray(begin, float)
         self.trained = tuple(name for name in DRIVES if name in trained)
         first, low, high = _box(device, spread, self.sign, amplitudes, begin)
-        self.flow = tabulate(device, self.sign, first, low, high)
+        self.flow = tabulate(device, self.sign, jnp.asarray(first), low, high, cells_from(first))
         self.window = jnp.zeros(2)
         self.window = self._ends()
 
@@ -184,7 +184,7 @@ class FilamentWriting(AbstractWriting):
                 **{name: (1 + x) * getattr(self.device, name) for name, x in own.items()}
             )
             flow = self.flow
-            flow = tabulate(device, self.sign, flow.first, flow.low, flow.high)
+            flow = tabulate(device, self.sign, flow.first, flow.low, flow.high, flow.cells)
             changed = eqx.tree_at(lambda w: (w.device, w.flow), changed, (device, flow))
         return changed
 
@@ -211,7 +211,7 @@ class FilamentWriting(AbstractWriting):
         y = jnp.log(own_bound if self.begin is None else jnp.broadcast_to(self.begin, end.shape))
         towards = -self.sign
         begun = distance_to_z((y - jnp.log(end)) * towards)
-        at = jnp.stack([amplitude, d_radius, d_length, d_end], axis=-1)
+        at = jnp.stack([amplitude, d_radius, d_length, d_end])
         z = flow.advance(at, begun, self.width * jnp.exp(log_width))
         ok &= jnp.isfinite(z)
         after = jnp.log(end) + towards * z_to_distance(jnp.where(ok, z, 0.0))
@@ -233,7 +233,7 @@ def _conductance(device: JartVCM, radius: Scalar, disc_length: Scalar, state: Sc
 
 def _box(
     device: JartVCM, spread: Spread, sign: float, amplitudes: tuple[float, float], begin: Any
-) -> tuple[Scalar, Array, Array]:
+) -> tuple[float, Array, Array]:
     """Return where the tables begin in z, and their smallest and largest places."""
 
     def ends(name):
@@ -253,7 +253,7 @@ def _box(
     # Where the motion is longest: it begins farthest from the bound.
     longest = np.log(high / start[0]) if sign < 0 else np.log(start[1] / low)
     lows, highs = zip(*box, strict=True)
-    return jnp.asarray(-longest - 1e-3), jnp.asarray(lows, float), jnp.asarray(highs, float)
+    return -longest - 1e-3, jnp.asarray(lows, float), jnp.asarray(highs, float)
 
 
 @eqx.filter_jit
@@ -281,7 +281,7 @@ def _planned(writing: FilamentWriting, wanted: Float[Array, " lanes"]) -> Array:
         low = jnp.where(value < target, amplitude, low)
         high = jnp.where(value < target, high, amplitude)
         moved = amplitude - (value - target) / jnp.where(slope > 0, slope, 1.0)
-        inside = (slope > 0) & (moved > low) & (moved < high)
+        inside = (slope > 0) & (moved >= low) & (moved <= high)
         return jnp.where(inside, moved, 0.5 * (low + high)), low, high
 
     return jax.lax.fori_loop(0, 8, newton, (jnp.mean(jnp.stack(bracket), axis=0), *bracket))[0]
