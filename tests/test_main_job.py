@@ -63,6 +63,7 @@ def test_the_report_has_what_it_must(undisturbed):
     assert m["accuracy_bits_3_mean"] == pytest.approx(float(first))
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_metrics(undisturbed, tmp_path):
     """Really killed, at four moments, with a cold cache of levels and weights."""
     out = tmp_path / "run"

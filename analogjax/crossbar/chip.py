@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from functools import partial
 from typing import Any
@@ -39,6 +40,8 @@ class Chip(eqx.Module):
         scale: Full scale of the weights, as `analogjax.crossbar.weight_scale` returns it.
         n_levels: Levels per device; None for devices without levels.
         t: Time since programming [s].
+        scale_learnt: Whether the scale of a chip without levels is its own, with a gradient,
+            instead of one that follows from the weights.
     """
 
     levels: UInt[Array, "devices *shape"] | Float[Array, "devices *shape"] | None
@@ -48,6 +51,7 @@ class Chip(eqx.Module):
     scale: Float[Array, "..."]
     n_levels: Float[Array, ""] | None
     t: Float[Array, ""]
+    scale_learnt: bool = eqx.field(static=True, default=False)
 
 
 def layer_key(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
@@ -126,9 +130,19 @@ def program(
     return write(levels, scale, device, n_levels=n_levels, key=key, tile=tile)
 
 
-def trainable_chip(chip: Chip) -> Chip:
-    """Return the same draws on devices whose levels follow from the weights at every use."""
-    return eqx.tree_at(lambda c: c.levels, chip, None)
+def trainable_chip(chip: Chip, *, scale: Float[Array, "..."] | None = None) -> Chip:
+    """Return the same draws on devices whose levels follow from the weights at every use.
+
+    Args:
+        chip: The chip.
+        scale: Full scale of the weights that is trained, too (a learned step: Esser et al., ICLR
+            2020, arXiv:1902.08153); None for the mapping's own, without a gradient.
+    """
+    chip = eqx.tree_at(lambda c: c.levels, chip, None, is_leaf=lambda x: x is None)
+    if scale is None:
+        return chip
+    chip = dataclasses.replace(chip, scale_learnt=True)
+    return eqx.tree_at(lambda c: c.scale, chip, jnp.broadcast_to(scale, chip.scale.shape))
 
 
 class Held(eqx.Module):
@@ -178,7 +192,10 @@ def hold(
             "ratio": device.ratio,
             "mapping": mapping,
         }
-        scale = jax.lax.stop_gradient(weight_scale(weights, **options))
+        if chip is not None and chip.scale_learnt:
+            scale = chip.scale
+        else:
+            scale = jax.lax.stop_gradient(weight_scale(weights, **options))
         position = weights_to_positions(weights, scale, **options)
     if chip is None:
         fractions = conductance_fraction(position, ratio=device.ratio, space=mapping.space)

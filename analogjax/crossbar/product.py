@@ -138,6 +138,9 @@ def drift_gain(
     mapping: WeightMapping,
     key: PRNGKeyArray,
     vectors: int = 64,
+    before: Chip | None = None,
+    weights: Float[Array, "..."] | None = None,
+    n_levels: Any = None,
 ) -> Float[Array, ""]:
     """Return the factor that makes up for what a layer's outputs have lost since programming.
 
@@ -152,11 +155,16 @@ def drift_gain(
         mapping: From weights to levels.
         key: Of the vectors and of the noise of the reads.
         vectors: How many vectors.
+        before: The chip as it was once programmed; None for this one at time 0.
+        weights: The weights of the layer, which a chip that is still trained needs.
+        n_levels: Levels per device, likewise.
     """
     for_vectors, first, second = jax.random.split(key, 3)
 
     def read(at, fresh):
-        arrays = prepare_arrays(at, device, tile, mapping=mapping)
+        arrays = prepare_arrays(
+            at, device, tile, mapping=mapping, weights=weights, n_levels=n_levels
+        )
         inputs = 1
         for n in arrays.shape[:-1]:
             inputs *= n
@@ -166,4 +174,5 @@ def drift_gain(
             return x @ arrays.weights.reshape(inputs, -1)
         return array_product(x, arrays, at, device, tile, mapping=mapping, key=fresh)
 
-    return drift_compensation(read(age(chip, 0.0), first), read(chip, second))
+    before = age(chip, 0.0) if before is None else before
+    return drift_compensation(read(before, first), read(chip, second))

@@ -67,7 +67,8 @@ class AbstractWriteError(eqx.Module):
         check_not_negative("t", t, "s")
         if is_traced(t) or is_traced(self.times):
             return
-        last = float(np.max(self.times))
+        # `np.max` of a JAX array would be traced inside a compiled function.
+        last = float(np.max(np.asarray(self.times)))
         if float(np.max(np.asarray(t))) > last:
             raise ValueError(
                 f"Argument `t` must be at most {last:g} s, the latest time after programming at "

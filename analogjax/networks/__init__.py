@@ -19,6 +19,7 @@ from .build import build as build
 from .build import parameter_count as parameter_count
 from .calibrate import calibrate_converters as calibrate_converters
 from .config import NetworkConfig as NetworkConfig
+from .convnet import ConvNet as ConvNet
 from .evaluate import accuracy_over_chips as accuracy_over_chips
 from .evaluate import chip_keys as chip_keys
 from .lenet import LeNet5 as LeNet5

@@ -64,8 +64,8 @@ def patches(
 
 
 def _by_products(x: Array, kernel: Array, strides: Any, padding: Any, *_: Any, **__: Any) -> Array:
-    """Return a convolution of stride 1 as one product of a matrix of patches with the kernel."""
-    seen = patches(x, kernel.shape[:2], padding=padding)
+    """Return a convolution as one product of a matrix of patches with the kernel."""
+    seen = patches(x, kernel.shape[:2], strides=strides, padding=padding)
     return seen @ kernel.reshape(-1, kernel.shape[-1])
 
 

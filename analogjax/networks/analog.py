@@ -445,19 +445,24 @@ def drift_analog_weights(analog: Model, *, t: ScalarLike) -> Model:
     return new
 
 
-def compensate_drift(analog: Model, *, key: PRNGKeyArray, vectors: int = 64) -> Model:
+def compensate_drift(
+    analog: Model, *, key: PRNGKeyArray, vectors: int = 64, before: nnx.Module | None = None
+) -> Model:
     """Return a new model: the same chip, each layer's outputs scaled to what they once were.
 
     Args:
         analog: A programmed model at some time (`drift_analog_weights`); it is left as it is.
         key: Of the vectors of inputs that are read for it, see `analogjax.crossbar.drift_gain`.
         vectors: How many.
+        before: The same devices right after programming, where `analog` does not know them (its
+            levels themselves have drifted); None for this chip at time 0.
 
     Raises:
         ValueError: If a layer is not programmed.
     """
     new = nnx.clone(analog)
     layers = analog_layers(new)
+    once = None if before is None else chips(before)
     for name, chip in chips(new).items():
         layer = layers[name]
         gain = drift_gain(
@@ -467,6 +472,9 @@ def compensate_drift(analog: Model, *, key: PRNGKeyArray, vectors: int = 64) -> 
             mapping=layer.mapping,
             key=layer_key(key, name),
             vectors=vectors,
+            before=None if once is None else once[name],
+            weights=layer.kernel[...].astype(jnp.float32),
+            n_levels=layer.n_levels,
         )
         layer.gain.set_value(gain)
     return new

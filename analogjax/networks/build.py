@@ -11,6 +11,7 @@ import jax
 from flax import nnx
 
 from .._checks import check_choice
+from .convnet import ConvNet
 from .lenet import LeNet5
 from .mlp import MLP
 from .resnet import ResNet18, ResNet34
@@ -20,6 +21,7 @@ _MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lenet5": (LeNet5, {}),
     "lenet5_5x5": (LeNet5, {"variant": "80k_5x5"}),
     "lenet5_classic": (LeNet5, {"variant": "classic"}),
+    "convnet": (ConvNet, {}),
     "resnet18": (ResNet18, {}),
     "resnet34": (ResNet34, {}),
 }
@@ -33,7 +35,8 @@ def build(
     """Build a model by its name, with random weights.
 
     Args:
-        name: `mlp`, `lenet5`, `lenet5_5x5`, `lenet5_classic`, `resnet18` or `resnet34`.
+        name: `mlp`, `lenet5`, `lenet5_5x5`, `lenet5_classic`, `convnet`, `resnet18` or
+            `resnet34`.
         input_shape: Shape of one input, without the batch.
         classes: Number of logits.
         rngs: Source of the initial weights.

@@ -87,10 +87,15 @@ def make_step(
         updates, moments = optimiser.update(gradient, state.optimiser, state.parameters)
         parameters: Any = optax.apply_updates(state.parameters, updates)
         if sigmas is not None:
-            parameters = jax.tree.map(partial(_clip, sigmas=sigmas), parameters)
+            parameters = clip_kernels(parameters, sigmas)
         return State(parameters, other, moments), value, correct
 
     return step
+
+
+def clip_kernels(parameters: Any, sigmas: float) -> Any:
+    """Return parameters with each kernel clipped to multiples of its own standard deviation."""
+    return jax.tree.map(partial(_clip, sigmas=sigmas), parameters)
 
 
 def _clip(weights: Array, sigmas: float) -> Array:

@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 from .._checks import check_between, check_positive, check_whole
 from .._types import Array, Float, Int
 from ..data import Split, to_float
-from ._steps import State
+from ._steps import State, clip_kernels
 from .families import AbstractFamily, Precise
 
 
@@ -53,6 +53,7 @@ class AnalogTraining:
         weight_decay: float = 0.0,
         family: AbstractFamily | None = None,
         family_rate: float = 1.0,
+        clip_sigma: float | None = None,
         seed: int = 0,
     ):
         """Prepare.
@@ -68,6 +69,8 @@ class AnalogTraining:
             family: What the network is while it learns; None for `Precise`: on devices without
                 errors.
             family_rate: Learning rate of what the family trains, over that of the parameters.
+            clip_sigma: After each step every kernel is clipped to this many of its own standard
+                deviations, as in `TrainingConfig`; None does not clip.
             seed: Of the batches and chips.
 
         Raises:
@@ -77,6 +80,9 @@ class AnalogTraining:
         check_whole("batch", batch)
         check_positive("learning_rate", learning_rate)
         check_positive("family_rate", family_rate)
+        if clip_sigma is not None:
+            check_positive("clip_sigma", clip_sigma)
+        self.clip_sigma = clip_sigma
         check_between("batch", float(batch), 1.0, float(len(split.y)))
         self.steps, self.batch, self.seed = steps, batch, seed
         self.x, self.y = jnp.asarray(split.x), jnp.asarray(split.y)
@@ -167,7 +173,7 @@ class AnalogTraining:
         def loss(both) -> tuple[Array, Any]:
             parameters, trained = both
             model = nnx.merge(self.graph, parameters, state.other, copy=True)
-            chip = family.chip(model, trained, key=key, progress=progress)
+            chip = family.training_chip(model, trained, key=key, progress=progress)
             answers = chip.model(inputs)
             losses = optax.softmax_cross_entropy_with_integer_labels(answers, labels)
             # The rest belongs to the chip of this step.
@@ -177,6 +183,8 @@ class AnalogTraining:
         (value, (seen, failed)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         updates, moments = self.optimiser.update(gradient, state.optimiser, state.parameters)
         both: Any = optax.apply_updates(state.parameters, updates)
+        if self.clip_sigma is not None:
+            both = (clip_kernels(both[0], self.clip_sigma), both[1])
         return State(both, nnx.merge_state(state.other, seen), moments), value, failed
 
 

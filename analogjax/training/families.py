@@ -15,7 +15,6 @@ from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Float, Int, ScalarLike
-from ..networks import program_analog_weights
 
 
 class OnChip(NamedTuple):
@@ -56,6 +55,19 @@ class AbstractFamily(eqx.Module):
             t: Time since programming [s].
         """
 
+    def training_chip(
+        self, analog: nnx.Module, trained: PyTree, *, key: PRNGKeyArray, progress: ScalarLike
+    ) -> OnChip:
+        """Return the network on the chip of a step of training; `chip` unless a family differs.
+
+        Args:
+            analog: As in `chip`.
+            trained: As in `chip`.
+            key: The chip.
+            progress: Share of the training that is done, 0 to 1.
+        """
+        return self.chip(analog, trained, key=key, progress=progress)
+
 
 def on_chip(model: nnx.Module) -> OnChip:
     """Return a network on a chip of which nothing failed and that costs nothing."""
@@ -76,19 +88,3 @@ class Precise(AbstractFamily):
     ) -> OnChip:
         """Return the network as it is; key and time do not matter."""
         return on_chip(analog)
-
-
-class NoiseInjection(AbstractFamily):
-    """Training with noise: all write errors, effects and reads of the hardware, drawn anew."""
-
-    def chip(
-        self,
-        analog: nnx.Module,
-        trained: PyTree,
-        *,
-        key: PRNGKeyArray,
-        progress: ScalarLike = 1.0,
-        t: ScalarLike = 0.0,
-    ) -> OnChip:
-        """Return the network on the chip of a key; the gradient passes through its devices."""
-        return on_chip(program_analog_weights(analog, key=key, trainable=True))

@@ -22,6 +22,7 @@ from analogjax.crossbar.nonidealities import (
     EnduranceLoss,
     FlickerNoise,
     LogNormalVariation,
+    NormalVariation,
     LogRelaxation,
     NeuroSimRetention,
     PowerLawDrift,
@@ -51,6 +52,7 @@ CELLS = {
         LogNormalVariation(0.2, 0.1, gradient=0.1, preserve="mean"),
         LogNormalVariation(0.0),
     ),
+    "normal_variation": (NormalVariation(0.2), NormalVariation(0.0)),
     "pcm": (
         ProgrammedCells(PCM()),
         ProgrammedCells(PCM(programming_scale=0.0, drift_scale=0.0, read_scale=0.0)),
@@ -364,6 +366,7 @@ def test_lifetimes_are_a_table():
 
 
 WRONG = [
+    (lambda: NormalVariation(-0.1), "`std` must be finite and at least 0, but is -0.1"),
     (lambda: LogNormalVariation(-0.1), "`local` must be finite and at least 0, but is -0.1"),
     (
         lambda: LogNormalVariation(0.1, preserve="mode"),

@@ -98,6 +98,7 @@ def test_sinh_cell():
     assert harmonics[3] / harmonics[1] == pytest.approx(0.0102566, abs=6e-8)
 
 
+@pytest.mark.slow
 def test_superposition_holds_with_wires_and_not_with_a_law():
     a, b = X[:1] / 2, X[1:2] / 2
     for cell, holds in ((None, True), (Sinh(0.1), False)):

@@ -298,6 +298,7 @@ def test_one_sided_derivative_at_zero_ohm():
         np.testing.assert_allclose(gradient[k], numeric, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_effective_conductance_of_arrays_side_by_side():
     # A grid of tiles in float32, of a size whose elimination is three joins deep: matrix products
     # of more than eight axes are refused on CPUs.

@@ -145,7 +145,9 @@ def test_float32_where_it_does(kind, v, width):
     assert single == pytest.approx(double, abs=5e-4)
 
 
-@pytest.mark.parametrize("device", [LinearIonDrift(), NbSrTiO3()])
+@pytest.mark.parametrize(
+    "device", [LinearIonDrift(), pytest.param(NbSrTiO3(), marks=pytest.mark.slow)]
+)
 def test_derivatives_of_a_cycle_that_begins_at_a_bound(device):
     cycle = CycleToCycle(device, Spread({next(iter(device.PARAMETERS)): 0.01}))
     up = device.potentiation

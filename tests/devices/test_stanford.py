@@ -91,6 +91,7 @@ def test_without_a_key_or_without_variation_nothing_is_random():
     np.testing.assert_allclose(still.final_state, quiet.final_state, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_variation_has_the_variance_of_the_listing_whatever_the_step():
     # At 0.1 V nothing else moves the gap, and T is 298 K: F = 1 / (1 + e^0.304).
     device, width = StanfordPKU(gap_init=0.95e-9), 20e-9

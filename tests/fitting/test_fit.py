@@ -56,6 +56,7 @@ def test_yakopcic_from_pulses_of_both_polarities():
     assert "NOT TO BE TRUSTED" not in text
 
 
+@pytest.mark.slow
 def test_vteam_from_pulses_of_both_polarities():
     true = aj.devices.VTEAM()
     amplitudes = np.concatenate([-np.linspace(0.25, 0.35, 10), np.linspace(0.03, 0.06, 10)])
@@ -90,6 +91,7 @@ def test_jart_from_a_sweep():
     assert max(relative_errors(result, true).values()) < 1e-3
 
 
+@pytest.mark.slow
 def test_the_covariance_is_the_scatter_of_fits_and_intervals_hold_the_truth():
     free, z = free_parameters(DRIFT, ("mobility", "x_0"))
     blank = train()
@@ -141,6 +143,7 @@ def test_the_covariance_is_the_scatter_of_fits_and_intervals_hold_the_truth():
     assert 0.84 < np.mean(hits) < 0.95
 
 
+@pytest.mark.slow
 def test_starts_side_by_side_end_where_each_ends_alone():
     measured = made_by(DRIFT, train(), 0.01)
     free, z = free_parameters(DRIFT, ("mobility", "x_0"))
@@ -170,8 +173,10 @@ def test_a_profile_of_a_nearly_linear_fit_is_a_parabola_and_counts_noise():
 
 @pytest.mark.parametrize(
     "method",
-    [LevenbergMarquardt(10, keep=2, scout=3), Adam(20, polish=LevenbergMarquardt(4, keep=2))],
-    ids=["scouts", "adam"],
+    [
+        pytest.param(LevenbergMarquardt(10, keep=2, scout=3), id="scouts", marks=pytest.mark.slow),
+        pytest.param(Adam(20, polish=LevenbergMarquardt(4, keep=2)), id="adam"),
+    ],
 )
 def test_other_searches_come_to_the_same_optimum(method):
     measured = made_by(DRIFT, train(v=4.0), 0.005)

@@ -152,6 +152,7 @@ def test_points_that_are_far_off_are_put_off_and_count_in_the_end():
         assert np.max(np.abs(found - estimate[0]) / errors) < 0.02
 
 
+@pytest.mark.slow
 def test_several_starts_and_several_measurements():
     measured = [(m, line(2.0 + 0 * X, name="flat")) for m in lines(2)]
     method = LevenbergMarquardt(6, keep=2, scout=2)

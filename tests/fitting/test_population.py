@@ -118,6 +118,7 @@ def test_no_spread_gives_none(curves):
     assert "device to device" in found.describe()
 
 
+@pytest.mark.slow
 def test_devices_and_cycles_are_told_apart(curves):
     rng = np.random.default_rng(3)
     device, cycle = np.divmod(np.arange(120), 6)
@@ -139,6 +140,7 @@ def test_devices_and_cycles_are_told_apart(curves):
     assert set(found.labels) == set(zip(device.tolist(), cycle.tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_nonlinear_device_recovers_mean_and_spread(curves):
     rng = np.random.default_rng(5)
     effects = rng.multivariate_normal([0, 0], 0.1 * COVARIANCE, size=30)

@@ -128,6 +128,7 @@ def test_what_the_fit_has_stored_is_what_a_new_evaluation_gives(toy_device, Curv
         np.testing.assert_allclose(getattr(stored, end), getattr(anew, end), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_bent_distribution_is_as_the_profile_says_and_not_as_the_covariance(toy_device, Curve):
     """D t / L^2 with a length that is known to 30 %: D is as sure as the square of L."""
     true = toy_device(r_high=2.0, seconds=1.0)

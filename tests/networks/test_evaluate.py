@@ -73,6 +73,7 @@ def test_the_same_as_one_chip_at_a_time(split, name, t, mapping):
     assert len(np.unique(got)) > 1
 
 
+@pytest.mark.slow
 def test_batching_does_not_matter(split):
     hardware = Hardware.from_tables(tables(), bits=1)
     first, *others = (

@@ -122,6 +122,7 @@ def test_reads_share_the_chip(digital):
     assert jnp.array_equal(plain(X), read_analog_weights(plain, key=jax.random.key(5))(X))
 
 
+@pytest.mark.slow
 def test_kept_arrays_are_the_arrays_and_have_no_gradient():
     # One layer: each takes ten seconds to compile.
     single = MLP(hidden=(), input_shape=(20,), classes=3, rngs=nnx.Rngs(0))
@@ -197,6 +198,7 @@ def test_drift_and_its_compensation(digital, tile):
     np.testing.assert_allclose(gains, 1, atol=0.05)
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_single_chips(digital):
     rng = np.random.default_rng(3)
     x = rng.uniform(0, 1, (50, 20)).astype(np.float32)
@@ -222,7 +224,11 @@ EVERYTHING = CurrentDomain(
 
 
 @pytest.mark.parametrize(
-    "mapping", [PAIRS_PER_CHANNEL, WeightMapping("offset", space="G")], ids=["pairs", "offset"]
+    "mapping",
+    [
+        pytest.param(PAIRS_PER_CHANNEL, id="pairs"),
+        pytest.param(WeightMapping("offset", space="G"), id="offset", marks=pytest.mark.slow),
+    ],
 )
 def test_float32_and_no_host_on_every_platform(mapping):
     model = MLP(hidden=4, input_shape=(6,), classes=3, rngs=nnx.Rngs(0))

@@ -133,7 +133,7 @@ def test_quarter_arms_have_a_closed_form():
     assert exact_conductances(1 / 4)[1] == pytest.approx(1 / (2 * np.sqrt(2)), rel=1e-13)
 
 
-@pytest.mark.parametrize("arm", [1 / 8, 1 / 4])
+@pytest.mark.parametrize("arm", [pytest.param(1 / 8, marks=pytest.mark.slow), 1 / 4])
 def test_corner_electrodes_converge_to_the_conformal_map_with_order_one(arm):
     _, *exact = exact_conductances(arm)
     grids = (16, 32, 64, 128)

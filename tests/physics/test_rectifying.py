@@ -186,6 +186,7 @@ def test_derivatives_by_cells_and_voltages_in_both_modes():
         np.testing.assert_allclose(difference, slope, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_second_derivative_and_eager():
     coverage = side_electrodes(4)
     sheet = jnp.full((4, 4), 1e-5)

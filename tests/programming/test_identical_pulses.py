@@ -76,6 +76,7 @@ def test_width_and_number_make_one_time(trace):
     np.testing.assert_array_equal(same, g)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_differences(trace):
     """Of the conductance after 2000 SET pulses, in all parameters at once."""
     names = ("radius", "activation_energy", "barrier_height", "disc_length", "oxide_resistance")

@@ -124,7 +124,7 @@ def test_failed_devices_are_masked_and_counted(split):
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="`design` must name quantities .* 'colour'"):
+    with pytest.raises(ValueError, match=r"`design` must name quantities .* .colour."):
         Physical(Charging(jnp.asarray(0.0)), design=("colour",))
     model = MLP(input_shape=(6,), classes=3, hidden=(), rngs=nnx.Rngs(0))
     other = convert_to_analog(

@@ -24,4 +24,5 @@ from .telegraph import telegraph_chain as telegraph_chain
 from .telegraph import telegraph_spectrum as telegraph_spectrum
 from .temperature import TemperatureCoefficient as TemperatureCoefficient
 from .variation import LogNormalVariation as LogNormalVariation
+from .variation import NormalVariation as NormalVariation
 from .weight_noise import WeightNoise as WeightNoise

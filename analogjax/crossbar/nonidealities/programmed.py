@@ -40,11 +40,18 @@ class ProgrammedCells(AbstractCellEffect):
     Attributes:
         device: The device; its parameters are the magnitudes (`programming_scale` 0 and
             `drift_scale` 0 of a `PCM` leave conductances above its floor as they are).
+        reads: Whether single reads scatter; without it a network needs no tile.
     """
 
     lifetime: ClassVar[str] = "slow"
 
     device: AbstractProgrammedDevice
+    reads: bool = eqx.field(static=True, default=True)
+
+    @property
+    def reads_scatter(self) -> bool:
+        """Whether single reads scatter."""
+        return self.reads
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> ProgrammedDraw:
         """Return two standard normal numbers per cell."""
@@ -71,6 +78,8 @@ class ProgrammedCells(AbstractCellEffect):
         self, g: Float[Array, "*shape"], drawn: ProgrammedDraw, *, window: Window, t: ScalarLike
     ) -> Float[Array, "*shape"] | None:
         """Return the standard deviation [S] of single reads; see `AbstractCellEffect`."""
+        if not self.reads:
+            return None
         device = self.cast(g.dtype).device
         return self._of_cells(device.read_std, device, g, drawn, t)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ..._checks import check_not_negative
-from ..._types import Array, Float, Scalar, ScalarLike
+from ..._types import Array, Float, ScalarLike
 from .._normal import fresh_normal
-from ._base import AbstractCellEffect, Window, ends, magnitude
+from ._base import AbstractCellEffect, Window, ends
 
 
 class WeightNoise(AbstractCellEffect):
@@ -31,19 +31,19 @@ class WeightNoise(AbstractCellEffect):
 
     lifetime: ClassVar[str] = "frozen"
 
-    std: Scalar
-    """s, in full scales of the weights."""
+    std: Float[Array, "..."]
+    """s, in full scales of the weights: one number, or one for each weight of a layer."""
 
-    def __init__(self, std: ScalarLike):
+    def __init__(self, std: Any):
         """Make a noise of weights.
 
         Args:
-            std: Standard deviation in full scales of the weights.
+            std: Standard deviation in full scales of the weights, one number or one per weight.
 
         Raises:
             ValueError: A negative standard deviation.
         """
-        self.std = magnitude(check_not_negative("std", std))
+        self.std = jnp.asarray(check_not_negative("std", std), jnp.result_type(float))
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Return one number per weight; the devices of a weight are along the first axis."""
@@ -62,5 +62,5 @@ class WeightNoise(AbstractCellEffect):
         devices = g.shape[0]
         moves = np.eye(2)[0] if devices == 2 else np.full(devices, 0.5)
         share = jnp.asarray(moves, g.dtype).reshape(devices, *(1,) * (g.ndim - 1))
-        size = self.std.astype(g.dtype) * (high - low)
-        return g + size * share * drawn.astype(g.dtype)[None]
+        size = jnp.broadcast_to(self.std.astype(g.dtype), drawn.shape) * (high - low)
+        return g + share * (size * drawn.astype(g.dtype))[None]
