@@ -54,6 +54,17 @@ class FilmFields(eqx.Module):
     """Largest Courant and diffusion number per second [1/s]."""
 
 
+class FilmMotion(eqx.Module):
+    """How fields move vacancies, whatever their density: per face along each axis."""
+
+    velocity: tuple[FacesX, FacesX]
+    """Drift velocity [m/s]; along y of the transposed film."""
+    spread: tuple[Array, Array]
+    """Diffusivity of the hops [m^2/s]."""
+    fastest: Scalar
+    """Largest Courant and diffusion number per second [1/s]."""
+
+
 class _Workspace(eqx.Module):
     coverage: Coverage
     preconditioner: CosinePreconditioner
@@ -335,6 +346,22 @@ class FourTerminalTiO2(AbstractDevice):
         fields = self._picard(Bias(_bias(v, path)), state, fields, workspace)
         return self._motion(state, fields)
 
+    def motion(self, fields: FilmFields) -> FilmMotion:
+        """Return how fields move vacancies."""
+        vx, dx, rate_x = self._axis(fields.potential, fields.temperature, 1.0)
+        vy, dy, rate_y = self._axis(
+            fields.potential.T, fields.temperature.T, self.diffusion_anisotropy
+        )
+        fastest = jax.lax.stop_gradient(rate_x + rate_y)
+        return FilmMotion((vx, vy), (dx, dy), fastest)
+
+    def transport(self, state: CellField, motion: FilmMotion) -> CellField:
+        """Return dc/dt [1/s] of a film that moves as given: no equation is solved."""
+        dx, flux = self._spacing(), SCHEMES[self.scheme]
+        flux_x = flux(state, motion.velocity[0], motion.spread[0], dx, self.c_max)
+        flux_y = flux(state.T, motion.velocity[1], motion.spread[1], dx, self.c_max)
+        return -net_outflow(flux_x, flux_y.T) / dx
+
     def fastest(self, fields: FilmFields) -> Scalar:
         """Return the largest Courant number per second [1/s]."""
         return fields.fastest
@@ -494,19 +521,14 @@ class FourTerminalTiO2(AbstractDevice):
 
     def _motion(self, state: CellField, fields: FilmFields) -> tuple[CellField, FilmFields]:
         """Return dc/dt from potential and temperature, and the fields with the fastest rate."""
-        dx = self._spacing()
-        flux_x, rate_x = self._axis(state, fields.potential, fields.temperature, 1.0)
-        flux_y, rate_y = self._axis(
-            state.T, fields.potential.T, fields.temperature.T, self.diffusion_anisotropy
-        )
-        fastest = jax.lax.stop_gradient(rate_x + rate_y)
-        fields = FilmFields(fields.potential, fields.temperature, fastest)
-        return -net_outflow(flux_x, flux_y.T) / dx, fields
+        motion = self.motion(fields)
+        fields = FilmFields(fields.potential, fields.temperature, motion.fastest)
+        return self.transport(state, motion), fields
 
     def _axis(
-        self, c: CellField, potential: CellField, temperature: Array, anisotropy: Scalar | float
-    ) -> tuple[FacesX | FacesY, Scalar]:
-        """Return the flux through faces normal to the first axis, and its fastest rate [1/s]."""
+        self, potential: CellField, temperature: Array, anisotropy: Scalar | float
+    ) -> tuple[FacesX | FacesY, Array, Scalar]:
+        """Return velocity and diffusivity at faces normal to the first axis, and their rate."""
         dx = self._spacing()
         if self.self_heating:
             at_faces = 0.5 * (temperature[1:] + temperature[:-1])
@@ -517,8 +539,7 @@ class FourTerminalTiO2(AbstractDevice):
         bias = laws.hop_bias(self.charge_number, self.hop_distance, field, at_faces)
         velocity = laws.drift_velocity(hop, self.hop_distance, bias)
         spread = laws.field_diffusivity(hop, bias) * self._ambipolar()
-        flux = SCHEMES[self.scheme](c, velocity, spread, dx, self.c_max)
-        return flux, jnp.max(jnp.abs(velocity)) / dx + 2 * jnp.max(spread) / dx**2
+        return velocity, spread, jnp.max(jnp.abs(velocity)) / dx + 2 * jnp.max(spread) / dx**2
 
 
 def _write_bias(v: Scalar) -> Float[Array, "4"]:

@@ -15,6 +15,7 @@ from .counted import plan_counts as plan_counts
 from .counted import write_counted as write_counted
 from .distil import distil as distil
 from .filament_writing import FilamentWriting as FilamentWriting
+from .film_writing import VacancyWriting as VacancyWriting
 from .identical_pulses import IdenticalPulses as IdenticalPulses
 from .identical_pulses import pulse_trace as pulse_trace
 from .indices import PUBLISHED_INDEX as PUBLISHED_INDEX

@@ -6,6 +6,7 @@ from .condition import condition as condition
 from .flow import FlowMap as FlowMap
 from .march import March as March
 from .march import march as march
+from .multirate import Multirate as Multirate
 from .pulse_step import PulseStep as PulseStep
 from .resolve import SOLVERS as SOLVERS
 from .result import SimulationResult as SimulationResult

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._checks import check_choice
 from ..devices import AbstractCompactDevice, AbstractDevice, CycleToCycle
+from .multirate import Multirate
 from .pulse_step import PulseStep
 from .rosenbrock import Rosenbrock
 from .solvers import AbstractSolver, Adaptive, Heun, RungeKutta4
@@ -13,6 +14,7 @@ from .stochastic import EulerMaruyama
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     "heun": Heun,
+    "multirate": Multirate,
     "adaptive": Adaptive,
     "rk4": RungeKutta4,
     "rosenbrock": Rosenbrock,
