@@ -73,6 +73,8 @@ class Config:
     """Noise in training and in test of the mismatch matrix [window]."""
     pcm_steps: int = 300
     """Steps on PCM."""
+    ablation: bool = False
+    """Whether training is repeated without ramp and clipping (three minutes more)."""
     inputs: int = 2000
     """Test inputs of mismatch matrix, ablation and drift; the known simulator's check has all."""
 
@@ -96,7 +98,7 @@ def run(config: Config, run: RunFolder) -> None:
     known = known_simulator(config, run, dataset, digital)
     drift = a_year(config, run, dataset, digital, some)
     matrix = mismatch(config, run, dataset, digital[0], some)
-    parts = ablation(config, run, dataset, digital[0], some)
+    parts = ablation(config, run, dataset, digital[0], some) if config.ablation else {}
     report_known(config, run, known)
     report_mismatch(config, run, matrix, parts)
     report_year(config, run, drift)
@@ -389,6 +391,8 @@ def report_mismatch(config, run, matrix, parts) -> None:
         f"{config.chips} chips; {config.inputs} test inputs.",
     )
     run.figure("mismatch", _matrix(mean, config.levels), "Test accuracy (%), mean of chips.")
+    if not parts:
+        return
     for name, values in parts.items():
         run.metric(f"ablation_{name.replace(' ', '_')}", float(values.mean()), "mean of chips")
     run.table(
