@@ -120,7 +120,7 @@ def run(config: Config, run: RunFolder) -> None:
                 for name, values in drift.items()
                 if name != "digital"
             },
-            coords={"time": list(NAMES.values())},
+            coords={"time": ("time", list(NAMES.values()), {"units": "s"})},
         ),
     )
 
@@ -354,10 +354,12 @@ def report_known(config, run, known) -> None:
         f"{100 * REPORTED['digital']:.2f} % digital, {100 * REPORTED['written']:.2f} % written "
         f"with programming noise of standard deviation 0.3 of G_max on both devices of a pair, and "
         f"{100 * REPORTED['trained']:.2f} % after training in the loop. Taken by the word, that "
-        f"noise leaves {_percent(known['window_written'])} of this network: it is not the same "
-        f"noise. In proportion to each device's own conductance (so that {noise:g} of G_max is "
-        f"the error of a device at G_max) it is {_percent(known['proportional_written'])}, "
-        f"{off:+.2f} points from the reported figure: that is how the reported noise is read here. "
+        f"noise leaves {_percent(known['window_written'])} of this network, so that the two noises "
+        f"are not the same. In proportion to each device's own conductance ({noise:g} of G_max "
+        f"for a device at G_max) it is {_percent(known['proportional_written'])}, {off:+.2f} "
+        f"points from the reported figure; so is {_percent(known['window_sixth'])} with "
+        f"{sixth:.2g} of the window. Which of them the simulator draws is not known: the first "
+        "was chosen because it fits, and keeps the number. "
         f"After {config.steps} steps with it: {_percent(known['proportional_trained'])} on chips "
         f"that no training saw, {'above' if enough else 'below'} 97.6 %; trained minus written is "
         f"{_paired(known['proportional_trained'], known['proportional_written'])} points (mean "
