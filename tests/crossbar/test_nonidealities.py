@@ -360,7 +360,7 @@ def test_lifetimes_are_a_table():
     assert (shot.cause, shot.lifetime, shot.magnitudes) == ("device", "fresh", "fano=0.5")
     assert shot.what.startswith("Shot noise of the current through each cell")
     pcm = next(row for row in table if row.name == "ProgrammedCells")
-    assert pcm.magnitudes == "device=PCM"
+    assert pcm.magnitudes == "device=PCM, reads=True"
     assert all(dataclasses.asdict(row)["what"].endswith(".") for row in table)
     assert lifetimes([]) == []
 

@@ -59,6 +59,8 @@ def loss_of(name):
         ("lenet5_5x5", (28, 28, 1), 10, 82_082),
         # 156 + 2,416 + 401*120 + 121*84 + 85*10
         ("lenet5_classic", (28, 28, 1), 10, 61_706),
+        # (9*1 + 1)*8 + (9*8 + 1)*16 + 577*10
+        ("convnet", (28, 28, 1), 10, 7_018),
         # torchvision's resnet18 and resnet34: 11,689,512 and 21,797,672 with 1000 classes
         ("resnet18", (224, 224, 3), 1000, 11_689_512),
         ("resnet34", (224, 224, 3), 1000, 21_797_672),
@@ -142,12 +144,24 @@ def test_pooling_is_the_windowed_maximum(size):
 def test_convolution_by_products_is_the_convolution(size, padding):
     x = jax.random.normal(jax.random.key(0), (2, 9, 7, 3), jnp.float32)
     kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4), jnp.float32)
-    own = _by_products(x, kernel, (1, 1), padding)
-    lax = jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    for strides in ((1, 1), (2, 2)):
+        own = _by_products(x, kernel, strides, padding)
+        lax = jax.lax.conv_general_dilated(
+            x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        # float32 sums of up to 75 products in another order.
+        np.testing.assert_allclose(own, lax, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("reduce", ["stride", "pool"])
+def test_convnet_has_576_inputs_to_its_head(reduce):
+    model = networks.build(
+        "convnet", input_shape=(28, 28, 1), classes=10, rngs=nnx.Rngs(0), reduce=reduce
     )
-    # float32 sums of up to 75 products in another order.
-    np.testing.assert_allclose(own, lax, rtol=0, atol=1e-5)
+    assert model.head.kernel.shape == (576, 10)
+    assert model(images("lenet5")).shape == (4, 10)
+    with pytest.raises(ValueError, match="large enough for 2 convolutions"):
+        networks.ConvNet(input_shape=(4, 4, 1), reduce=reduce, rngs=nnx.Rngs(0))
 
 
 def test_batch_normalisation_has_two_modes():

@@ -382,6 +382,7 @@ def test_known_faults_stay(split):
         family.start(analog())
 
 
+@pytest.mark.slow
 def test_knowing_the_faults_helps(split):
     device = DeviceStatistics(1e3, 1e6, effects=(StuckCells(0.1, 0.1),))
     model = analog(device)
