@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from flax import nnx
 
 import analogjax as aj
 from analogjax._checks import check_whole
@@ -68,7 +69,7 @@ class Config:
     mild: Spread = field(default_factory=lambda: Spread(0.05, 0.0005))
     hurts: Spread = field(default_factory=lambda: Spread(0.2, 0.01))
     seeds: int = 3
-    steps: int = 200
+    steps: int = 400
     """Steps of each training on chips."""
     batch: int = 128
     learning_rate: float = 1e-3
@@ -139,14 +140,17 @@ class Study:
         )
         self.physical = Physical(self.writing)
 
-    def analog(self, model, *, noisy: bool = False):
-        """Put a network on devices of the window, with the error of planned writes or without."""
+    def hardware(self, *, noisy: bool = False) -> Hardware:
+        """Return devices of the window, with the error of planned writes or without."""
         error = None
         if noisy:
             key = jax.random.fold_in(jax.random.key(self.run.seed), 1)
             error = WrittenError.measure(self.writing, key=key)
-        device = DeviceStatistics(*self.writing.window, error)
-        return convert_to_analog(model, Hardware(device, MAPPING, bits=None))
+        return Hardware(DeviceStatistics(*self.writing.window, error), MAPPING, bits=None)
+
+    def analog(self, model, *, noisy: bool = False):
+        """Put a digital network on these devices."""
+        return convert_to_analog(model, self.hardware(noisy=noisy))
 
     def devices(self, model) -> int:
         """Return the number of devices."""
@@ -182,15 +186,14 @@ class Study:
         state = start.state._replace(parameters=jax.tree.unflatten(structure, leaves))
         tuned = start._replace(state=state)
         trained = training.trained(tuned)
-        model = training.model(tuned)
+        made = training.model(tuned)
         if noise:
-            model, trained = self.planned(model)
-        return model, trained, kept
-
-    def planned(self, model) -> tuple[Any, Any]:
-        """Return a network and the drives that its weights are planned to be written by."""
-        analog = self.analog(model) if not _is_analog(model) else model
-        return analog, self.physical.start(analog)
+            # Written through the device, whose errors are all there are.
+            learnt = nnx.state(made, nnx.Param)
+            made = self.analog(model)
+            nnx.update(made, learnt)
+            trained = self.physical.start(made)
+        return made, trained, kept
 
     def on_chips(self, model, trained, split, *, role: str, chips: int):
         """Return accuracy and failed devices on held-out chips, written through the device."""
@@ -231,7 +234,8 @@ class Study:
             kept: dict[str, Any] = {"accuracy": np.zeros(shape), "failed": np.zeros(shape)}
             for k, kind in enumerate(KINDS):
                 if kind == "transfer":
-                    made, trained = self.planned(model)
+                    made = self.analog(model)
+                    trained = self.physical.start(made)
                 else:
                     made, trained, training = self.trained(kind, model, seed, chosen[kind])
                     kept |= {f"{kind}_loss": training["loss"], f"{kind}_masked": training["failed"]}
@@ -261,13 +265,6 @@ def collected(parts) -> dict[str, np.ndarray]:
     found["masked"] = np.asarray([own["physical_masked"].mean() for own in parts])
     trains = [f"{kind}_{train}" for kind in KINDS for train in ("set", "reset")]
     return found | {name: parts[0][name] for name in trains}
-
-
-def _is_analog(model) -> bool:
-    try:
-        return bool(analog_layers(model))
-    except ValueError:
-        return False
 
 
 # What is reported.
