@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from flax import nnx
 
 import analogjax as aj
 from analogjax._checks import check_whole
@@ -68,14 +69,13 @@ class Config:
     mild: Spread = field(default_factory=lambda: Spread(0.05, 0.0005))
     hurts: Spread = field(default_factory=lambda: Spread(0.2, 0.01))
     seeds: int = 3
-    steps: int = 200
+    steps: int = 400
     """Steps of each training on chips."""
     batch: int = 128
     learning_rate: float = 1e-3
-    shares: list[float] = field(default_factory=lambda: [1.0, 2.0])
-    """Training with noise is tuned over these factors on sigma(G)."""
     rates: list[float] = field(default_factory=lambda: [1.0, 3.0])
-    """Training through the device is tuned over these rates of drives over that of biases."""
+    """Both trainings are tuned over these factors on the learning rate: that of all parameters with
+    noise, that of drives and full scales through the device."""
     tuning_images: int = 2000
     """Validation images for the choice among them."""
     tuning_chips: int = 3
@@ -87,9 +87,8 @@ class Config:
         """Check what nothing else checks."""
         for name in ("seeds", "steps", "batch", "tuning_images", "tuning_chips", "chips"):
             check_whole(name, getattr(self, name))
-        for name in ("shares", "rates"):
-            if not getattr(self, name):
-                raise UsageError(f"Argument `{name}` must hold a number or more, but is empty.")
+        if not self.rates:
+            raise UsageError("Argument `rates` must hold a number or more, but is empty.")
 
 
 def run(config: Config, run: RunFolder) -> None:
@@ -109,13 +108,19 @@ def run(config: Config, run: RunFolder) -> None:
         "digital", lambda: {"accuracy": [aj.training.accuracy(m, test) for m in digital]}
     )["accuracy"]
     # Tuned where the noise hurts, and used for both.
-    chosen, found = {}, {}
-    for case in ("hurts", "mild"):
-        study = Study(config, run, dataset, test, device, case, getattr(config, case))
-        if not chosen:
-            chosen = study.tune(digital[0])
-        found[case] = study.results(digital, chosen)
-    report(config, run, dataset, error, np.asarray(reached), chosen, found, study.devices(digital))
+    studies = {
+        case: Study(config, run, dataset, test, device, case, getattr(config, case))
+        for case in ("hurts", "mild")
+    }
+    chosen = studies["hurts"].tune(digital[0])
+    parts = {case: [] for case in studies}
+    for seed, model in enumerate(digital):
+        for case, study in studies.items():
+            parts[case].append(study.results(model, seed, chosen))
+    found = {case: collected(own) for case, own in parts.items()}
+    report(
+        config, run, dataset, error, np.asarray(reached), chosen, found, study.devices(digital[0])
+    )
 
 
 class Study:
@@ -135,28 +140,31 @@ class Study:
         )
         self.physical = Physical(self.writing)
 
-    def analog(self, model, share: float | None = None):
-        """Put a network on devices of the window, with the error of planned writes or without."""
+    def hardware(self, *, noisy: bool = False) -> Hardware:
+        """Return devices of the window, with the error of planned writes or without."""
         error = None
-        if share is not None:
+        if noisy:
             key = jax.random.fold_in(jax.random.key(self.run.seed), 1)
-            error = WrittenError.measure(self.writing, key=key, share=share)
-        device = DeviceStatistics(*self.writing.window, error)
-        return convert_to_analog(model, Hardware(device, MAPPING, bits=None))
+            error = WrittenError.measure(self.writing, key=key)
+        return Hardware(DeviceStatistics(*self.writing.window, error), MAPPING, bits=None)
 
-    def devices(self, digital) -> int:
+    def analog(self, model, *, noisy: bool = False):
+        """Put a digital network on these devices."""
+        return convert_to_analog(model, self.hardware(noisy=noisy))
+
+    def devices(self, model) -> int:
         """Return the number of devices."""
-        return sum(2 * v.kernel[...].size for v in analog_layers(self.analog(digital[0])).values())
+        return sum(2 * v.kernel[...].size for v in analog_layers(self.analog(model)).values())
 
     def trained(self, kind: str, model, seed: int, option: float):
         """Return the analog model of one training and its drives (stage of its own)."""
         noise = kind == "noise"
         training = AnalogTraining(
-            self.analog(model, option if noise else None),
+            self.analog(model, noisy=noise),
             self.train,
             steps=self.config.steps,
             batch=self.config.batch,
-            learning_rate=self.config.learning_rate,
+            learning_rate=self.config.learning_rate * (option if noise else 1.0),
             family=NoiseInjection() if noise else self.physical,
             family_rate=1.0 if noise else option,
             seed=self.run.seed + seed,
@@ -178,15 +186,14 @@ class Study:
         state = start.state._replace(parameters=jax.tree.unflatten(structure, leaves))
         tuned = start._replace(state=state)
         trained = training.trained(tuned)
-        model = training.model(tuned)
+        made = training.model(tuned)
         if noise:
-            model, trained = self.planned(model)
-        return model, trained, kept
-
-    def planned(self, model) -> tuple[Any, Any]:
-        """Return a network and the drives that its weights are planned to be written by."""
-        analog = self.analog(model) if not _is_analog(model) else model
-        return analog, self.physical.start(analog)
+            # Written through the device, whose errors are all there are.
+            learnt = nnx.state(made, nnx.Param)
+            made = self.analog(model)
+            nnx.update(made, learnt)
+            trained = self.physical.start(made)
+        return made, trained, kept
 
     def on_chips(self, model, trained, split, *, role: str, chips: int):
         """Return accuracy and failed devices on held-out chips, written through the device."""
@@ -197,12 +204,14 @@ class Study:
     def tune(self, model) -> dict[str, float]:
         """Choose the options of both trainings on validation images and chips."""
         config = self.config
+        if len(config.rates) == 1:
+            return dict.fromkeys(("noise", "physical"), config.rates[0])
         chosen = {}
-        for kind, options in (("noise", config.shares), ("physical", config.rates)):
+        for kind in ("noise", "physical"):
 
-            def compute(kind=kind, options=options):
+            def compute(kind=kind):
                 reached = []
-                for option in options:
+                for option in config.rates:
                     made, trained, _ = self.trained(kind, model, 0, option)
                     accuracy, _ = self.on_chips(
                         made, trained, self.validation, role="validation",
@@ -212,44 +221,34 @@ class Study:
                 return {"accuracy": np.asarray(reached)}
 
             reached = self.run.stage(f"tuning_{kind}", compute)["accuracy"]
-            for option, value in zip(options, reached, strict=True):
+            for option, value in zip(config.rates, reached, strict=True):
                 self.run.metric(f"validation_{kind}_{option:g}", float(value))
-            chosen[kind] = options[int(np.argmax(reached))]
+            chosen[kind] = config.rates[int(np.argmax(reached))]
         return chosen
 
-    def results(self, digital, chosen) -> dict[str, np.ndarray]:
-        """Return accuracies (kinds, seeds, chips), failures, losses, sigma(G)."""
+    def results(self, model, seed: int, chosen) -> dict[str, np.ndarray]:
+        """Return accuracies and failures (kinds, chips) of a seed, losses, durations."""
 
         def compute():
-            accuracy = np.zeros((len(KINDS), len(digital), self.config.chips))
-            failed = np.zeros_like(accuracy)
-            losses = np.zeros((2, len(digital), self.config.steps))
-            masked = np.zeros(len(digital))
-            drives = {}
-            with self.run.progress(self.case, accuracy.shape[0] * accuracy.shape[1]) as progress:
-                for seed, model in enumerate(digital):
-                    for k, kind in enumerate(KINDS):
-                        if kind == "transfer":
-                            made, trained = self.planned(model)
-                        else:
-                            made, trained, kept = self.trained(kind, model, seed, chosen[kind])
-                            losses[k - 1, seed] = kept["loss"]
-                            if kind == "physical":
-                                masked[seed] = kept["failed"].mean()
-                        accuracy[k, seed], failed[k, seed] = self.on_chips(
-                            made, trained, self.test, role="test", chips=self.config.chips
-                        )
-                        if seed == 0:
-                            drives |= {f"{kind}_{n}": v for n, v in self.lasting(trained).items()}
-                        progress.advance()
-            return {
-                "accuracy": accuracy, "failed": failed, "loss": losses, "masked": masked, **drives
-            }  # fmt: skip
+            shape = (len(KINDS), self.config.chips)
+            kept: dict[str, Any] = {"accuracy": np.zeros(shape), "failed": np.zeros(shape)}
+            for k, kind in enumerate(KINDS):
+                if kind == "transfer":
+                    made = self.analog(model)
+                    trained = self.physical.start(made)
+                else:
+                    made, trained, training = self.trained(kind, model, seed, chosen[kind])
+                    kept |= {f"{kind}_loss": training["loss"], f"{kind}_masked": training["failed"]}
+                kept["accuracy"][k], kept["failed"][k] = self.on_chips(
+                    made, trained, self.test, role="test", chips=self.config.chips
+                )
+                kept |= {f"{kind}_{n}": v for n, v in self.lasting(trained).items()}
+            return kept
 
-        return self.run.stage(f"results_{self.case}", compute)
+        return self.run.stage(f"results_{self.case}_{seed}", compute)
 
     def lasting(self, trained) -> dict[str, np.ndarray]:
-        """Return how long both trains of all devices last [s], and what differing costs."""
+        """Return how long both trains of all devices last [s]."""
         parts = [
             {n: self.writing.duration(x).ravel() for n, x in own.items()}
             for own in trained["drives"].values()
@@ -257,11 +256,15 @@ class Study:
         return {n: np.concatenate([np.asarray(p[n]) for p in parts]) for n in ("set", "reset")}
 
 
-def _is_analog(model) -> bool:
-    try:
-        return bool(analog_layers(model))
-    except ValueError:
-        return False
+def collected(parts) -> dict[str, np.ndarray]:
+    """Stack the results of seeds: accuracies (kinds, seeds, chips)."""
+    found = {
+        name: np.stack([own[name] for own in parts], axis=1) for name in ("accuracy", "failed")
+    }
+    found["loss"] = np.stack([[own[f"{k}_loss"] for own in parts] for k in ("noise", "physical")])
+    found["masked"] = np.asarray([own["physical_masked"].mean() for own in parts])
+    trains = [f"{kind}_{train}" for kind in KINDS for train in ("set", "reset")]
+    return found | {name: parts[0][name] for name in trains}
 
 
 # What is reported.
@@ -312,9 +315,9 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
         f"{100 * digital:.2f} % in the mean of {config.seeds} seeds, on the "
         f"{'whole test set' if config.images is None else f'first {config.images} test images'}). "
         f"Both trainings take {config.steps} steps of {config.batch} images, a chip of its own "
-        f"each, and had {len(config.shares)} and {len(config.rates)} settings to choose from on "
-        f"validation images and chips (seed 0, where the noise hurts): {chosen['noise']:g} times "
-        f"sigma(G), and drives {chosen['physical']:g} times as fast as biases. The sigma(G) of the "
+        f"each, and had {len(config.rates)} rates to choose from on validation images and chips "
+        f"(seed 0, where the noise hurts): {chosen['noise']:g} and {chosen['physical']:g} times "
+        f"{config.learning_rate:g}, of weights with noise and of drives. The sigma(G) of the "
         "noise, with its slope, is measured from planned writes of the same devices, and all "
         f"three are written through the same devices. Accuracies are of {config.chips} chips that "
         "no training or tuning has seen, the same for all.",

@@ -162,14 +162,51 @@ def test_plan_then_write(writing, back):
     np.testing.assert_allclose(reached.fractions, wanted, atol=2e-4)
 
 
-def test_every_derivative_against_central_differences(device, writing):
-    # Loss in drives, in all leaves of the device and in shared quantities; all in float64.
-    base = writing
-    drives = drives_of(base, FIRST, SECOND)
-    drawn = base.draw(jax.random.key(1), (5,))
-    weights = jnp.asarray([1.0, -2.0, 0.5, 3.0, -1.5])
-    names = ("speed", "resistance_scale", "ambient_temperature", "amplitude_set",
-             "amplitude_reset", "speed_spread", "resistance_spread", "pulse_spread")  # fmt: skip
+SCALES = ("speed", "resistance_scale", "speed_spread", "resistance_spread", "pulse_spread")
+SHARED = (*SCALES, "ambient_temperature", "amplitude_set", "amplitude_reset")
+WEIGHTS = np.array([1.0, -2.0, 0.5, 3.0, -1.5])
+
+
+def agree(loss, at, directions, step=1e-5):
+    """Compare a gradient with central differences along directions, to 1e-5."""
+    loss, gradient = jax.jit(loss), jax.jit(jax.grad(loss))(at)
+    for direction in directions:
+        ahead, behind = (
+            float(loss(jax.tree.map(lambda a, b, s=s: a + s * step * b, at, direction)))
+            for s in (1, -1)
+        )
+        pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
+        expected = sum(float(jnp.sum(a * b)) for a, b in pairs)
+        # Rounding of a loss of order one over the step leaves 1e-11.
+        assert (ahead - behind) / (2 * step) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def units(tree):
+    """Yield a direction for each number of a tree of arrays."""
+    leaves, structure = jax.tree.flatten(tree)
+    for k, leaf in enumerate(leaves):
+        for n in range(leaf.size):
+            one = jnp.zeros(leaf.size).at[n].set(1.0).reshape(leaf.shape)
+            others = [jnp.zeros_like(x) for x in leaves]
+            yield jax.tree.unflatten(structure, [*others[:k], one, *others[k + 1 :]])
+
+
+def test_derivatives_of_drives_and_scales(writing):
+    # All drives, and what needs no other table; a drawn chip at rest for four months.
+    drawn = writing.draw(jax.random.key(1), (5,))
+
+    def loss(at):
+        made = writing.changed(at[1]).write(at[0], drawn, t=jnp.asarray(1e7))
+        return jnp.sum(WEIGHTS * made.fractions**2)
+
+    at = (drives_of(writing, FIRST, SECOND), dict.fromkeys(SCALES, jnp.zeros(())))
+    agree(loss, at, units(at))
+
+
+@pytest.mark.slow
+def test_derivatives_of_the_device(device, writing):
+    # Every leaf of the reduced device that matters, and all shared quantities: through the table.
+    drives, drawn = drives_of(writing, FIRST, SECOND), writing.draw(jax.random.key(1), (5,))
 
     def used(d):
         return (
@@ -177,45 +214,23 @@ def test_every_derivative_against_central_differences(device, writing):
             d.hop_exponent, d.read_activation, d.rest_activation,
         )  # fmt: skip
 
-    @jax.jit
-    def loss(drives, parts, relative):
-        changed = base.with_device(eqx.tree_at(used, device, parts)).changed(relative)
-        made = changed.write(drives, drawn, t=jnp.asarray(1e7))
-        return jnp.sum(weights * made.fractions**2)
+    def loss(at):
+        own = eqx.tree_at(lambda w: w.device, writing, eqx.tree_at(used, device, at[0]))
+        made = own.changed(at[1]).write(drives, drawn, t=jnp.asarray(1e7))
+        return jnp.sum(WEIGHTS * made.fractions**2)
 
-    at = (drives, used(device), dict.fromkeys(names, jnp.zeros(())))
-    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*at)
-
-    def along(direction, step):
-        both = [
-            float(loss(*jax.tree.map(lambda a, b, s=s: a + s * step * b, at, direction)))
-            for s in (1, -1)
-        ]
-        return (both[0] - both[1]) / (2 * step)
-
-    zero = jax.tree.map(jnp.zeros_like, at)
+    at = (used(device), dict.fromkeys(SHARED, jnp.zeros(())))
+    still = jax.tree.map(jnp.zeros_like, at)
+    shared = [(still[0], own) for own in units(at[1])]
+    # Leaves have other sizes: each moves by a share of itself, at random.
     rng = np.random.default_rng(0)
-
-    def check(direction, step):
-        expected = sum(
-            float(jnp.sum(a * b))
-            for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
-        )
-        assert along(direction, step) == pytest.approx(expected, rel=1e-5, abs=1e-9)
-
-    for name in ("set", "reset"):
-        for k in range(5):
-            check(eqx.tree_at(lambda a: a[0][name], zero, zero[0][name].at[k].set(1.0)), 1e-5)  # noqa: B023
-    for name in names:
-        check(eqx.tree_at(lambda a: a[2][name], zero, jnp.ones(())), 1e-5)  # noqa: B023
-    # Leaves of the device have other sizes: each moves by a share of itself, at random.
-    for k, leaf in enumerate(jax.tree.leaves(at[1])):
-        own = leaf * rng.normal(size=leaf.shape)
-        leaves = [
-            own if i == k else jnp.zeros_like(x) for i, x in enumerate(jax.tree.leaves(at[1]))
-        ]
-        parts = jax.tree.unflatten(jax.tree.structure(at[1]), leaves)
-        check((zero[0], parts, zero[2]), 1e-5)
+    leaves, structure = jax.tree.flatten(at[0])
+    moved = []
+    for k, leaf in enumerate(leaves):
+        others = [jnp.zeros_like(x) for x in leaves]
+        own = [*others[:k], leaf * rng.normal(size=leaf.shape), *others[k + 1 :]]
+        moved.append((jax.tree.unflatten(structure, own), still[1]))
+    agree(loss, at, [*shared, *moved])
 
 
 def test_counting_noise_against_its_simulation(device, writing):
@@ -262,9 +277,13 @@ def test_failed_devices_are_masked_and_counted(writing):
     assert float(slopes["set"][0]) > 0
 
 
-def test_jit_is_eager_for_many_devices(device):
+@pytest.fixture(scope="module")
+def single(device):
+    return ReducedWriting(device, full=12.0, speed_spread=0.02, grid=GRID)
+
+
+def test_jit_is_eager_for_many_devices(single):
     # More than the 32,768 rows at which a release of jax went wrong.
-    single = ReducedWriting(device, full=12.0, speed_spread=0.02, grid=GRID)
     wanted = jax.random.uniform(jax.random.key(0), (2, 20_000), jnp.float32)
     drives, drawn = single.plan(wanted), single.draw(jax.random.key(1), wanted.shape)
     eager, compiled = single.write(drives, drawn), written(single, drives, drawn)
@@ -274,9 +293,10 @@ def test_jit_is_eager_for_many_devices(device):
     assert bool((eager.ok == compiled.ok).all())
 
 
-def test_a_network_learns_shared_quantities_too(device):
+@pytest.mark.slow
+def test_a_network_learns_shared_quantities_too(single):
     model = MLP(input_shape=(4,), classes=3, hidden=(), rngs=nnx.Rngs(0))
-    own = ReducedWriting(device, full=12.0, speed_spread=0.1, grid=GRID)
+    own = single
     analog = convert_to_analog(model, Hardware(DeviceStatistics(*own.window), MAPPING, bits=None))
     family = Physical(own, design=("amplitude_set",))
     trained = family.start(analog)
@@ -313,7 +333,7 @@ def test_wrong_arguments(device, writing):
         ReducedWriting(device, amplitude_reset=5.0)
     with pytest.raises(ValueError, match="`full` must be a duration"):
         ReducedWriting(device, full=1000.0, grid=GRID)
-    with pytest.raises(ValueError, match="`speed_spread` must be at least 0"):
+    with pytest.raises(ValueError, match="`speed_spread` must be finite and at least 0"):
         ReducedWriting(device, speed_spread=-0.1)
     with pytest.raises(ValueError, match=r"`design` must name quantities .* 'colour'"):
         writing.changed({"colour": 0.1})
