@@ -27,7 +27,7 @@ from ..devices import JartVCM
 
 STEEP = 10.0
 """Exponent of JART's limiter."""
-DEGREES = (12, 5, 5, 5)
+DEGREES = (10, 4, 4, 5)
 """Of amplitude, radius, disc length and bound; a product of polynomials counts by the sum of its
 degrees over these, up to 1."""
 CELL, POINTS = 0.2, 4
@@ -217,18 +217,16 @@ def log_speed(device: JartVCM, sign: float, amplitude: Scalar, end: Scalar, z: S
 def _terms(at: Array, low: Array, high: Array) -> Float[Array, "terms lanes"]:
     """Return the products of Chebyshev polynomials at places of the box."""
     x = 2 * (at - low[:, None]) / (high - low)[:, None] - 1
-    own: list[list[Array]] = []
-    for column, degree in zip(x, DEGREES, strict=True):
-        rows = [jnp.ones_like(column), column]
+    chosen: list[Array] = []
+    for column, (place, degree) in enumerate(zip(x, DEGREES, strict=True)):
+        rows = [jnp.ones_like(place), place]
         for _ in range(degree - 1):
-            rows.append(2 * column * rows[-1] - rows[-2])
-        own.append(rows)
-    products = {}
-    for a, b, c, d in _INDICES:
-        pair = products.setdefault((b, c), own[1][b] * own[2][c])
-        three = products.setdefault((b, c, d), pair * own[3][d])
-        products[(a, b, c, d)] = own[0][a] * three
-    return jnp.stack([products[tuple(index)] for index in _INDICES])
+            rows.append(2 * place * rows[-1] - rows[-2])
+        # Written down once: fused into what follows, every product would compute them anew. A
+        # matrix product, because the transpose of a look-up is a scatter.
+        rows = jax.lax.optimization_barrier(jnp.stack(rows))
+        chosen.append(jnp.asarray(np.eye(degree + 1)[_INDICES[:, column]]) @ rows)
+    return chosen[0] * chosen[1] * chosen[2] * chosen[3]
 
 
 def _polynomial(powers: list[Array], share: Array) -> Array:
