@@ -48,13 +48,15 @@ class Config:
     """Data, network, pulses and trainings."""
 
     data: DataConfig = field(default_factory=DataConfig)
+    images: int = 20000
+    """Images of the training set that are used."""
     hidden: int = 26
     """Width of the hidden layer."""
     seeds: int = 3
     """Networks, each trained in all ways."""
     chips: int = 10
     """Held-out chips per network."""
-    digital_steps: int = 600
+    digital_steps: int = 400
     """Steps of the digital training, from which both trainings start."""
     steps: int = 120
     """Steps of each training for hardware."""
@@ -64,9 +66,9 @@ class Config:
     """Largest learning rate of weights and biases."""
     drive_rate: float = 2.0
     """That of drives, over that of biases: 1 V a unit."""
-    multiples: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
+    multiples: list[float] = field(default_factory=lambda: [1.0, 2.0])
     """Of the noise in noise injection; the best one on validation chips is taken."""
-    validation_chips: int = 3
+    validation_chips: int = 2
     """Chips to choose by."""
     width_too: bool = False
     """Whether the pulses' widths are trained beside their amplitudes."""
@@ -84,6 +86,7 @@ class Config:
 def run(config: Config, run: RunFolder) -> None:
     """Measure the noise, train in all ways, compare."""
     data = {name: pooled(split) for name, split in splits(config.data.load()).items()}
+    data["train"] = Split(*(part[: config.images] for part in data["train"]))
     trained = ("amplitude", "width") if config.width_too else ("amplitude",)
     writing = FilamentWriting(trained=trained)
     spread = run.stage("spread", lambda: measured_spread(config, writing, run.seed))
@@ -91,7 +94,7 @@ def run(config: Config, run: RunFolder) -> None:
     for k in range(config.seeds):
         seed = run.seed + k
         kept.append(
-            run.stage(f"seed{k}", lambda: one_seed(config, run, data, writing, spread, seed))
+            run.stage(f"seed{k}", lambda s=seed: one_seed(config, run, data, writing, spread, s))
         )
     report(config, run, writing, spread, kept)
 

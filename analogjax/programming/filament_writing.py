@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from .._checks import check_between, check_choice, check_float64, check_positive
 from .._types import Array, Float, Scalar, ScalarLike
 from ..devices import JART_SPREAD, JartVCM, Spread
-from ._filament_flow import Flow, cells_from, distance_to_z, tabulate, z_to_distance
+from ._filament_flow import DEGREES, Flow, cells_from, distance_to_z, tabulate, z_to_distance
 from .writing import AbstractWriting, Written
 
 POLARITIES = ("set", "reset")
@@ -74,6 +74,7 @@ class FilamentWriting(AbstractWriting):
         width: float = 1e-6,
         begin: float | None = 0.06,
         trained: Sequence[str] = ("amplitude",),
+        degrees: tuple[int, int, int, int] = DEGREES,
     ):
         """Make the writing and tabulate its speeds.
 
@@ -91,6 +92,7 @@ class FilamentWriting(AbstractWriting):
                 end of the window of Z. Yu et al., arXiv:2403.06746: their periphery sees to it);
                 None for each device's own bound, where a long erase ends.
             trained: What drives hold: of ``"amplitude"`` and ``"width"``, the former always.
+            degrees: Of the polynomials in amplitude, radius, disc length and bound: the accuracy.
 
         Raises:
             ValueError: Amplitudes that do not ascend from above 0 V, a width or density that is no
@@ -125,7 +127,10 @@ class FilamentWriting(AbstractWriting):
         self.begin = None if begin is None else jnp.asarray(begin, float)
         self.trained = tuple(name for name in DRIVES if name in trained)
         first, low, high = _box(device, spread, self.sign, (amplitudes[0], highest), begin)
-        self.flow = tabulate(device, self.sign, jnp.asarray(first), low, high, cells_from(first))
+        cells = cells_from(first)
+        self.flow = tabulate(
+            device, self.sign, jnp.asarray(first), low, high, cells, tuple(degrees)
+        )
         self.window = jnp.zeros(2)
         self.amplitudes = jnp.asarray(amplitudes, float)
         self.window = jnp.sort(_nominal(self, self.amplitudes))
@@ -196,7 +201,9 @@ class FilamentWriting(AbstractWriting):
                 **{name: (1 + x) * getattr(self.device, name) for name, x in own.items()}
             )
             flow = self.flow
-            flow = tabulate(device, self.sign, flow.first, flow.low, flow.high, flow.cells)
+            flow = tabulate(
+                device, self.sign, flow.first, flow.low, flow.high, flow.cells, flow.degrees
+            )
             changed = eqx.tree_at(lambda w: (w.device, w.flow), changed, (device, flow))
         return changed
 
