@@ -1,4 +1,4 @@
-"""Train what is written into filaments: pulses through the JART VCM equations to the network's loss.
+"""Train what is written into filaments: from pulses through JART VCM to the network's loss.
 
 Each weight is a pair of filaments, each written once, open loop, by one RESET pulse, and filaments
 differ in radius, disc length, N_min and N_max within their published bounds. On chips that no
@@ -199,7 +199,7 @@ def one_seed(config, run, data, writing, spread, seed) -> dict:
     last, drives, state = trained(digital, physical, config.steps, "physical", config.drive_rate)
     found["physical"] = on_chips(last, physical, drives, "test")
     first = physical.start(digital)["drives"]
-    name = next(iter(first))
+    name = next(n for n in first if n.startswith("head"))
     for key, value in found.items():
         run.log(f"seed {seed}, {key}: {100 * value.mean():.2f} %")
     run.log(f"seconds a step: { {k: round(v, 3) for k, v in clock.items()} }")
@@ -232,13 +232,13 @@ def report(config, run, writing, spread, kept) -> None:
         )
     failed = int(sum(np.sum(k["failed"]) for k in kept))
     run.metric("failed_devices", float(failed), "masked, over all steps of physical training")
-    devices = int(sum(np.asarray(kept[0][n]).size for n in ("before",))) + 2 * config.hidden * 10
+    devices = 2 * (196 * config.hidden + config.hidden * 10)
     run.metric("devices", float(devices), "filaments of the network")
     low, high = (1e6 * float(g) for g in writing.window)
     run.section(
         "Devices and writing",
-        f"196-{config.hidden}-10 on MNIST pooled to 14 x 14: {devices} filaments in pairs. JART VCM "
-        "v1b, exact current; radius, disc length, N_min and N_max of each filament are drawn "
+        f"196-{config.hidden}-10 on MNIST pooled to 14 x 14: {devices} filaments in pairs. JART "
+        "VCM v1b, exact current; radius, disc length, N_min and N_max of each filament are drawn "
         "within their published bounds (`JART_SPREAD`). Every write begins at N = 0.06e26 1/m^3, "
         f"and is one RESET pulse of 1 us and 0.8 to 1.6 V: nominally {low:.1f} to {high:.1f} uS. "
         "The model moves nothing at 0 V, so there is no drift.",
@@ -265,7 +265,7 @@ def report(config, run, writing, spread, kept) -> None:
     run.figure(
         "drives",
         _drives(kept[0]),
-        "Amplitudes of the first layer's pulses: planned from digital weights, planned from those "
+        "Amplitudes of the last layer's pulses: planned from digital weights, planned from those "
         "of noise injection, and trained.",
     )
     run.figure("learning", _learning(kept), "Cross-entropy of each step's batch and chip.")

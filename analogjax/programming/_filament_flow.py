@@ -139,7 +139,9 @@ class Flow(eqx.Module):
         start = (jnp.clip(rest / takes, 0.0, 1.0), jnp.zeros_like(rest), one)
         share, _, _ = jax.lax.fori_loop(0, 5, newton, start)
         share = jnp.where(rest > takes, 1 + (rest - takes) / last, share)
-        speed = jnp.exp(-_polynomial(powers, jnp.minimum(share, 1.0)))
+        # The slope of the quadrature itself, so that derivatives are those of what is computed.
+        slope = jax.jvp(lambda s: _partial(powers, s), (share,), (one,))[1]
+        speed = 1 / slope
         return self.first + self.cell * (k + share), speed
 
 

@@ -86,6 +86,7 @@ def test_every_derivative():
         for k, slope in enumerate(values):
             up, down = (loss({**drives, key: drives[key].at[k].add(s * 1e-5)}, at) for s in (1, -1))
             assert (up - down) / 2e-5 == pytest.approx(float(slope), rel=1e-5)
+    checked = {}
     for name, slope in by_name.items():
 
         def difference(h, name=name):
@@ -94,8 +95,10 @@ def test_every_derivative():
 
         # Extrapolated: the loss is far from straight in barriers.
         found = (4 * difference(5e-5) - difference(1e-4)) / 3
+        checked[name] = (float(found), float(slope))
+    for name, (found, slope) in checked.items():
         # Parameters of the line hardly matter: their differences end in round-off.
-        assert found == pytest.approx(float(slope), rel=1e-5, abs=1e-8), name
+        assert found == pytest.approx(slope, rel=1e-5, abs=1e-8), name
 
 
 def test_failures_are_masked_and_counted(writing):
