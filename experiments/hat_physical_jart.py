@@ -259,7 +259,9 @@ def report(config, run, writing, spread, kept) -> None:
         + f". Both trainings start from the digital network and take {config.steps} steps; the "
         "multiple of the noise is chosen on validation chips among "
         + ", ".join(f"{m:g}" for m in config.multiples)
-        + f". Devices masked in all steps of physical training: {failed}.",
+        + f". Devices masked in all steps of physical training: {failed}. Plain transfer has had no "
+        "further steps, and learning rates are not tuned: differences are of whole trainings, and "
+        "do not say by themselves what the gradient through the device is worth.",
     )
     run.figure("accuracy", _accuracy(mean, kept), "Held-out chips: dots are chips, bars means.")
     run.figure(
