@@ -259,7 +259,7 @@ def report(config, run, writing, spread, kept) -> None:
         + f". Both trainings start from the digital network and take {config.steps} steps; the "
         "multiple of the noise is chosen on validation chips among "
         + ", ".join(f"{m:g}" for m in config.multiples)
-        + f". Devices masked in all steps of physical training: {failed}. Plain transfer has had no "
+        + f". Devices masked in physical training: {failed}. Plain transfer has had no "
         "further steps, and learning rates are not tuned: differences are of whole trainings, and "
         "do not say by themselves what the gradient through the device is worth.",
     )
