@@ -14,8 +14,7 @@ filaments cost one matrix product and the exponentials of their nodes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from functools import partial
+from functools import lru_cache
 
 import equinox as eqx
 import jax
@@ -27,7 +26,7 @@ from ..devices import JartVCM
 
 STEEP = 10.0
 """Exponent of JART's limiter."""
-DEGREES = (12, 5, 5, 5)
+DEGREES = (10, 4, 4, 5)
 """Of amplitude, radius, disc length and bound; a product of polynomials counts by the sum of its
 degrees over these, up to 1."""
 CELL, POINTS = 0.2, 4
@@ -37,15 +36,17 @@ BEYOND = 0.8
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
 _NODES, _WEIGHTS = 0.5 * (_NODES + 1), 0.5 * _WEIGHTS
+_RULE = tuple(zip(_NODES, _WEIGHTS, strict=True))
 # From values at the nodes of a cell to coefficients of powers.
 _POWERS = np.linalg.inv(np.vander(_NODES, increasing=True))
-_INDICES = np.asarray(
-    [
-        index
-        for index in itertools.product(*(range(d + 1) for d in DEGREES))
-        if sum(i / d for i, d in zip(index, DEGREES, strict=True)) <= 1 + 1e-9
-    ]
-)
+
+
+@lru_cache
+def _indices(degrees: tuple[int, ...]) -> np.ndarray:
+    """Return the degrees of the products that are kept, (terms, 4)."""
+    every = itertools.product(*(range(d + 1) for d in degrees))
+    kept = [i for i in every if sum(np.divide(i, degrees)) <= 1 + 1e-9]
+    return np.asarray(kept)
 
 
 class Flow(eqx.Module):
@@ -57,12 +58,14 @@ class Flow(eqx.Module):
         low: Smallest amplitude [V], and smallest deviations of radius [m], disc length [m] and
             logarithm of the bound from the nominal ones.
         high: The largest ones.
+        degrees: Of the polynomials.
     """
 
     table: Float[Array, "terms nodes"]
     first: Scalar
     low: Float[Array, " 4"]
     high: Float[Array, " 4"]
+    degrees: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def cells(self) -> int:
@@ -88,7 +91,7 @@ class Flow(eqx.Module):
         which is that of the implicit function.
         """
         # Lanes last: each row of every table is one vector operation.
-        slowness = -(self.table.T @ _terms(at, self.low, self.high))
+        slowness = -(self.table.T @ _terms(at, self.low, self.high, self.degrees))
         slowness = slowness.reshape(self.cells, POINTS, -1)
         before = self._time(slowness, begun) + width
         fixed = jax.lax.stop_gradient(slowness)
@@ -136,7 +139,9 @@ class Flow(eqx.Module):
         start = (jnp.clip(rest / takes, 0.0, 1.0), jnp.zeros_like(rest), one)
         share, _, _ = jax.lax.fori_loop(0, 5, newton, start)
         share = jnp.where(rest > takes, 1 + (rest - takes) / last, share)
-        speed = jnp.exp(-_polynomial(powers, jnp.minimum(share, 1.0)))
+        # The slope of the quadrature itself, so that derivatives are those of what is computed.
+        slope = jax.jvp(lambda s: _partial(powers, s), (share,), (one,))[1]
+        speed = 1 / slope
         return self.first + self.cell * (k + share), speed
 
 
@@ -163,6 +168,7 @@ def tabulate(
     low: Float[Array, " 4"],
     high: Float[Array, " 4"],
     cells: int,
+    degrees: tuple[int, ...],
 ) -> Flow:
     """Return the flow of filaments around a device.
 
@@ -173,8 +179,9 @@ def tabulate(
         low: Smallest amplitude [V] and deviations, as in `Flow`.
         high: Largest ones.
         cells: Cells along z; see `cells_from`.
+        degrees: Of the polynomials.
     """
-    nodes = [np.cos(np.pi * (np.arange(d + 1) + 0.5) / (d + 1)) for d in DEGREES]
+    nodes = [np.cos(np.pi * (np.arange(d + 1) + 0.5) / (d + 1)) for d in degrees]
     grid = np.stack([g.ravel() for g in np.meshgrid(*nodes, indexing="ij")], -1)
     # Samples only where the products that are kept need them would save half; this is done once.
     cell = (BEYOND - first) / cells
@@ -189,13 +196,13 @@ def tabulate(
         return jax.vmap(lambda z: log_speed(own, sign, amplitude, bound + d_bound, z))(z)
 
     values = jax.lax.map(along, jnp.asarray(grid), batch_size=64)
-    values = values.reshape(*(d + 1 for d in DEGREES), -1)
-    for axis, d in enumerate(DEGREES):
+    values = values.reshape(*(d + 1 for d in degrees), -1)
+    for axis, d in enumerate(degrees):
         angles = np.arange(d + 1)[:, None] * np.pi * (np.arange(d + 1) + 0.5) / (d + 1)
         transform = 2 / (d + 1) * np.cos(angles)
         transform[0] /= 2
         values = jnp.moveaxis(jnp.tensordot(transform, values, (1, axis)), 0, axis)
-    return Flow(values[tuple(_INDICES.T)], first, low, high)
+    return Flow(values[tuple(_indices(degrees).T)], first, low, high, degrees)
 
 
 def log_speed(device: JartVCM, sign: float, amplitude: Scalar, end: Scalar, z: Scalar) -> Scalar:
@@ -214,21 +221,21 @@ def log_speed(device: JartVCM, sign: float, amplitude: Scalar, end: Scalar, z: S
     return jnp.log(jnp.abs(far.velocity(sign * amplitude, y)))
 
 
-def _terms(at: Array, low: Array, high: Array) -> Float[Array, "terms lanes"]:
+def _terms(
+    at: Array, low: Array, high: Array, degrees: tuple[int, ...]
+) -> Float[Array, "terms lanes"]:
     """Return the products of Chebyshev polynomials at places of the box."""
     x = 2 * (at - low[:, None]) / (high - low)[:, None] - 1
-    own: list[list[Array]] = []
-    for column, degree in zip(x, DEGREES, strict=True):
-        rows = [jnp.ones_like(column), column]
+    chosen: list[Array] = []
+    for column, (place, degree) in enumerate(zip(x, degrees, strict=True)):
+        rows = [jnp.ones_like(place), place]
         for _ in range(degree - 1):
-            rows.append(2 * column * rows[-1] - rows[-2])
-        own.append(rows)
-    products = {}
-    for a, b, c, d in _INDICES:
-        pair = products.setdefault((b, c), own[1][b] * own[2][c])
-        three = products.setdefault((b, c, d), pair * own[3][d])
-        products[(a, b, c, d)] = own[0][a] * three
-    return jnp.stack([products[tuple(index)] for index in _INDICES])
+            rows.append(2 * place * rows[-1] - rows[-2])
+        # Written down once: fused into what follows, every product would compute them anew. A
+        # matrix product, because the transpose of a look-up is a scatter.
+        rows = jax.lax.optimization_barrier(jnp.stack(rows))
+        chosen.append(jnp.asarray(np.eye(degree + 1)[_indices(degrees)[:, column]]) @ rows)
+    return chosen[0] * chosen[1] * chosen[2] * chosen[3]
 
 
 def _polynomial(powers: list[Array], share: Array) -> Array:
@@ -241,7 +248,7 @@ def _polynomial(powers: list[Array], share: Array) -> Array:
 def _partial(powers: list[Array], share: Array) -> Array:
     """Return the time of a share of a cell, over the cell's length [s]."""
     inside = jnp.clip(share, 0.0, 1.0)
-    parts = [w * jnp.exp(_polynomial(powers, inside * c)) for c, w in zip(_NODES, _WEIGHTS)]
+    parts = [w * jnp.exp(_polynomial(powers, inside * c)) for c, w in _RULE]
     last = jnp.exp(_polynomial(powers, jnp.ones_like(share)))
     return inside * sum(parts) + jnp.maximum(share - 1, 0.0) * last
 

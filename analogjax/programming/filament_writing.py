@@ -11,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_choice, check_float64, check_positive
+from .._checks import check_between, check_choice, check_float64, check_positive
 from .._types import Array, Float, Scalar, ScalarLike
 from ..devices import JART_SPREAD, JartVCM, Spread
-from ._filament_flow import Flow, cells_from, distance_to_z, tabulate, z_to_distance
+from ._filament_flow import DEGREES, Flow, cells_from, distance_to_z, tabulate, z_to_distance
 from .writing import AbstractWriting, Written
 
 POLARITIES = ("set", "reset")
 DRIVES = ("amplitude", "width")
 """What may be trained of a pulse."""
 _SPREAD = ("radius", "disc_length", "n_min", "n_max")
+_BLOCK = 4096
 _LEAST = 1e-3
 """Least duration that a drive makes of the nominal one, and the inverse of the largest one."""
 
@@ -47,6 +48,7 @@ class FilamentWriting(AbstractWriting):
         spread: Of `radius`, `disc_length`, `n_min` and `n_max`, with bounds.
         width: Nominal duration of a pulse [s].
         window: Conductances [S] of fractions 0 and 1.
+        amplitudes: Those that make them, the smaller one first [V].
         begin: Vacancy density of the disc where writes begin [1e26 1/m^3]; None for each device's
             own N_min (SET) or N_max (RESET), where a long erase ends.
     """
@@ -55,6 +57,7 @@ class FilamentWriting(AbstractWriting):
     spread: Spread
     width: Scalar
     window: Float[Array, " 2"]
+    amplitudes: Float[Array, " 2"]
     begin: Scalar | None
     flow: Flow
     polarity: str = eqx.field(static=True)
@@ -67,9 +70,11 @@ class FilamentWriting(AbstractWriting):
         spread: Spread = JART_SPREAD,
         polarity: str = "reset",
         amplitudes: tuple[float, float] = (0.8, 1.6),
+        highest: float = 2.0,
         width: float = 1e-6,
         begin: float | None = 0.06,
         trained: Sequence[str] = ("amplitude",),
+        degrees: tuple[int, int, int, int] = DEGREES,
     ):
         """Make the writing and tabulate its speeds.
 
@@ -80,11 +85,14 @@ class FilamentWriting(AbstractWriting):
             polarity: ``"set"`` (negative voltage, conductance rises) or ``"reset"``.
             amplitudes: Smallest and largest size of the voltage [V]. The window is what the
                 nominal device reaches with them.
+            highest: Size of the voltage beyond which a device counts as failed [V]; at least the
+                largest amplitude. For SET take at most 1.1 V, see `JartVCM`.
             width: Nominal duration of a pulse [s].
             begin: Vacancy density where every write begins [1e26 1/m^3] (the default is the lower
                 end of the window of Z. Yu et al., arXiv:2403.06746: their periphery sees to it);
                 None for each device's own bound, where a long erase ends.
             trained: What drives hold: of ``"amplitude"`` and ``"width"``, the former always.
+            degrees: Of the polynomials in amplitude, radius, disc length and bound: the accuracy.
 
         Raises:
             ValueError: Amplitudes that do not ascend from above 0 V, a width or density that is no
@@ -99,6 +107,7 @@ class FilamentWriting(AbstractWriting):
                 "Argument `amplitudes` must ascend from above 0 V, but is "
                 f"({amplitudes[0]:g}, {amplitudes[1]:g})."
             )
+        check_between("highest", highest, amplitudes[1], np.inf, "V")
         if begin is not None:
             check_positive("begin", begin, "1e26/m^3")
         if device.compliance is not None:
@@ -117,10 +126,14 @@ class FilamentWriting(AbstractWriting):
         self.width = jnp.asarray(width, float)
         self.begin = None if begin is None else jnp.asarray(begin, float)
         self.trained = tuple(name for name in DRIVES if name in trained)
-        first, low, high = _box(device, spread, self.sign, amplitudes, begin)
-        self.flow = tabulate(device, self.sign, jnp.asarray(first), low, high, cells_from(first))
+        first, low, high = _box(device, spread, self.sign, (amplitudes[0], highest), begin)
+        cells = cells_from(first)
+        self.flow = tabulate(
+            device, self.sign, jnp.asarray(first), low, high, cells, tuple(degrees)
+        )
         self.window = jnp.zeros(2)
-        self.window = self._ends()
+        self.amplitudes = jnp.asarray(amplitudes, float)
+        self.window = jnp.sort(_nominal(self, self.amplitudes))
 
     @property
     def sign(self) -> float:
@@ -130,10 +143,14 @@ class FilamentWriting(AbstractWriting):
     def plan(self, fractions: Float[Array, "*shape"]) -> dict[str, Float[Array, "*shape"]]:
         """Return the drives that bring nominal devices to these conductance fractions.
 
-        Amplitudes at the nominal duration: from a table, then by Newton's method to round-off.
+        Amplitudes at the nominal duration: from a table, then by false position to round-off.
         """
         wanted = jnp.clip(jnp.ravel(fractions).astype(float), 0.0, 1.0)
-        amplitude = _planned(self, wanted).reshape(fractions.shape)
+        # In blocks of one size, so that all layers share one compilation.
+        blocks = jnp.pad(wanted, (0, -wanted.size % _BLOCK)).reshape(-1, _BLOCK)
+        table = _table(self)
+        found = jnp.concatenate([_planned(self, table, block) for block in blocks])
+        amplitude = found[: wanted.size].reshape(fractions.shape)
         drives = {"amplitude": amplitude}
         if "width" in self.trained:
             drives["log_width"] = jnp.zeros_like(amplitude)
@@ -184,7 +201,9 @@ class FilamentWriting(AbstractWriting):
                 **{name: (1 + x) * getattr(self.device, name) for name, x in own.items()}
             )
             flow = self.flow
-            flow = tabulate(device, self.sign, flow.first, flow.low, flow.high, flow.cells)
+            flow = tabulate(
+                device, self.sign, flow.first, flow.low, flow.high, flow.cells, flow.degrees
+            )
             changed = eqx.tree_at(lambda w: (w.device, w.flow), changed, (device, flow))
         return changed
 
@@ -216,15 +235,8 @@ class FilamentWriting(AbstractWriting):
         ok &= jnp.isfinite(z)
         after = jnp.log(end) + towards * z_to_distance(jnp.where(ok, z, 0.0))
         read = jax.vmap(lambda r, l, y: _conductance(device, r, l, y))
-        g = read(
-            device.radius + d_radius, device.disc_length + d_length, jnp.where(ok, after, y)
-        )
+        g = read(device.radius + d_radius, device.disc_length + d_length, jnp.where(ok, after, y))
         return jnp.where(ok, g, jax.lax.stop_gradient(g)), ok
-
-    def _ends(self) -> Float[Array, " 2"]:
-        """Return the conductances that the nominal device reaches [S], ascending."""
-        amplitude = jnp.stack([self.flow.low[0], self.flow.high[0]])
-        return jnp.sort(_nominal(self, amplitude))
 
 
 def _conductance(device: JartVCM, radius: Scalar, disc_length: Scalar, state: Scalar) -> Scalar:
@@ -263,25 +275,33 @@ def _nominal(writing: FilamentWriting, amplitude: Float[Array, " lanes"]) -> Arr
 
 
 @eqx.filter_jit
-def _planned(writing: FilamentWriting, wanted: Float[Array, " lanes"]) -> Array:
+def _table(writing: FilamentWriting) -> tuple[Array, Array]:
+    """Return amplitudes [V] and what nominal devices become with them, rising [S]."""
+    amplitudes = jnp.linspace(writing.amplitudes[0], writing.amplitudes[1], _BLOCK)
+    # Falling for a RESET; rising, but for round-off where nothing moves.
+    return amplitudes, jax.lax.cummax(-writing.sign * _nominal(writing, amplitudes))
+
+
+@eqx.filter_jit
+def _planned(
+    writing: FilamentWriting, known: tuple[Array, Array], wanted: Float[Array, " lanes"]
+) -> Array:
     """Return the amplitudes [V] of nominal devices for fractions of the window."""
-    low, high = writing.window
-    sign = -writing.sign
-    amplitudes = jnp.linspace(writing.flow.low[0], writing.flow.high[0], 4097)
-    # Rising for a SET, falling for a RESET, but for round-off where nothing moves.
-    table = jax.lax.cummax(sign * _nominal(writing, amplitudes))
+    (amplitudes, table), (low, high), sign = known, writing.window, -writing.sign
     target = sign * (low + (high - low) * wanted)
     k = jnp.clip(jnp.searchsorted(table, target), 1, len(table) - 1)
-    bracket = (amplitudes[k - 1], amplitudes[k])
 
-    def newton(_, at):
-        amplitude, low, high = at
-        ones = jnp.ones_like(amplitude)
-        value, slope = jax.jvp(lambda a: sign * _nominal(writing, a), (amplitude,), (ones,))
-        low = jnp.where(value < target, amplitude, low)
-        high = jnp.where(value < target, high, amplitude)
-        moved = amplitude - (value - target) / jnp.where(slope > 0, slope, 1.0)
-        inside = (slope > 0) & (moved >= low) & (moved <= high)
-        return jnp.where(inside, moved, 0.5 * (low + high)), low, high
+    def illinois(_, at):
+        (a, f), (b, g) = at
+        # The false position, within the bracket and away from a slope of zero.
+        moved = b - g * (b - a) / jnp.where(g == f, 1.0, g - f)
+        moved = jnp.clip(moved, jnp.minimum(a, b), jnp.maximum(a, b))
+        moved = jnp.where((g == f) | (g * f > 0), b, moved)
+        late = sign * _nominal(writing, moved) - target
+        crossed = late * g < 0
+        # An end that stays twice counts half.
+        kept = (jnp.where(crossed, b, a), jnp.where(crossed, g, 0.5 * f))
+        return kept, (moved, late)
 
-    return jax.lax.fori_loop(0, 8, newton, (jnp.mean(jnp.stack(bracket), axis=0), *bracket))[0]
+    start = tuple((amplitudes[j], table[j] - target) for j in (k - 1, k))
+    return jax.lax.fori_loop(0, 9, illinois, start)[1][0]
