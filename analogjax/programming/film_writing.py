@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -47,6 +47,8 @@ class VacancyWriting(AbstractWriting):
     and the time; not a shared state at the start.
     """
 
+    together: ClassVar[bool] = True
+
     device: FourTerminalTiO2
     """The nominal device."""
     widths: Float[Array, " pulses"]
@@ -79,7 +81,7 @@ class VacancyWriting(AbstractWriting):
         state: CellField | None = None,
         solver: AbstractSolver | None = None,
         batch: int = 16,
-        points: int = 65,
+        points: int = 64,
         precision: str = "float64",
     ):
         """Make a way of writing; computes the nominal table of `points` pulse trains.
@@ -126,8 +128,7 @@ class VacancyWriting(AbstractWriting):
         pulses = self.widths.shape[0]
         drives = jnp.broadcast_to(self.amplitudes[:, None], (points, pulses))
         self.conductances = self._conductances(drives, None, self.widths, 0.0)
-        nothing = jnp.zeros((1, pulses))
-        self.fresh = self._conductances(nothing, None, 0 * self.widths, 0.0)[0]
+        self.fresh = device.conductance(device.init_state() if state is None else state)
         if not bool(jnp.all(jnp.isfinite(self.conductances))):
             raise ValueError(
                 "Argument `solver` must resolve pulses of these amplitudes, but its steps are too "

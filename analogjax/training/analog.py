@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -119,6 +120,29 @@ class AnalogTraining:
             jnp.zeros(self.steps, jnp.int32),
             jnp.zeros((), jnp.int32),
         )
+
+    def again(self, analog: nnx.Module, split: Split, *, seed: int) -> AnalogTraining:
+        """Return the same training of other weights on other data: its step is compiled once.
+
+        Args:
+            analog: A model of the same structure.
+            split: What it is trained on, as many inputs.
+            seed: Of the batches and chips.
+
+        Raises:
+            ValueError: A model of another structure, or another number of inputs.
+        """
+        check_between("split", float(len(split.y)), float(len(self.y)), float(len(self.y)))
+        model = nnx.clone(analog)
+        model.train()
+        trained = self.family.start(model)
+        graph, parameters, other = nnx.split(model, nnx.Param, ...)
+        if graph != self.graph:
+            raise ValueError("Argument `analog` must be a model of the same structure, but is not.")
+        new, both = copy.copy(self), (parameters, trained)
+        new.seed, new.x, new.y = seed, jnp.asarray(split.x), jnp.asarray(split.y)
+        new._start = State(both, other, self.optimiser.init(both))
+        return new
 
     def advance(self, tuned: Tuned) -> Tuned:
         """Return the state after one more step.
