@@ -201,9 +201,9 @@ class VacancyWriting(AbstractWriting):
         shared = _Shared(device.parameters(), self.limit, widths, jnp.asarray(t, float))
         own = _Own(drives, {} if factors is None else factors)
         shared, own = jax.tree.map(lambda x: jnp.asarray(x, dtype), (shared, own))
-        fixed = jax.lax.stop_gradient((device, self.state))
-        fixed = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_array(x) else x, fixed)
-        return _solve(*fixed, shared, own, self.solver, self.batch)
+        fixed: Any = jax.lax.stop_gradient((device, self.state))
+        device, state = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_array(x) else x, fixed)
+        return _solve(device, state, shared, own, self.solver, self.batch)
 
 
 class _Shared(eqx.Module):
@@ -258,7 +258,7 @@ def _solve(
         # Only what is differentiated costs a tangent.
         pushed = jax.tree.leaves(tangents[:2])
         moving = [i for i, x in enumerate(pushed) if not isinstance(x, SymbolicZero)]
-        common = len(jax.tree.leaves(shared))
+        of_all = len(jax.tree.leaves(shared))
 
         def with_derivatives(own):
             at, where = jax.tree.flatten((shared, own))
@@ -268,7 +268,8 @@ def _solve(
                 values = list(at)
                 for i, value in zip(moving, unravel(point), strict=True):
                     values[i] = value
-                return one(*jax.tree.unflatten(where, values), fixed)
+                common, its = jax.tree.unflatten(where, values)
+                return one(common, its, fixed)
 
             def push(tangent):
                 return jax.jvp(along, (point,), (tangent,))
@@ -281,7 +282,7 @@ def _solve(
         count = value.shape[0]
         along = [
             jnp.broadcast_to(jnp.ravel(pushed[i]), (count, pushed[i].size))
-            if i < common
+            if i < of_all
             else pushed[i].reshape(count, -1)
             for i in moving
         ]

@@ -110,7 +110,7 @@ class AnalogTraining:
         )
         both = (parameters, trained)
         self._start = State(both, other, self.optimiser.init(both))
-        self._step = eqx.filter_jit(self._one)
+        self._step, self._scan = eqx.filter_jit(self._one), eqx.filter_jit(self._all)
 
     def start(self) -> Tuned:
         """Return the state before the first step."""
@@ -151,18 +151,12 @@ class AnalogTraining:
             ValueError: If the loss is no longer finite.
         """
         count = int(tuned.count)
-        per_epoch = len(self.y) // self.batch
-        key = jax.random.fold_in(jax.random.key(self.seed), count // per_epoch)
-        order = jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
-        first = (count % per_epoch) * self.batch
-        chip = jax.random.fold_in(jax.random.fold_in(key, per_epoch), count)
         state, loss, failed = self._step(
             self.family,
             tuned.state,
             self.x,
             self.y,
-            order[first : first + self.batch],
-            chip,
+            *self._drawn(count),
             jnp.float32(count / self.steps),
         )
         if not np.isfinite(float(loss)):
@@ -178,6 +172,20 @@ class AnalogTraining:
             tuned.count + 1,
         )
 
+    def all_steps(self) -> Tuned:
+        """Return the state after all steps, of one compiled program: for small networks.
+
+        Raises:
+            ValueError: If the loss is no longer finite.
+        """
+        drawn = jax.lax.map(self._drawn, jnp.arange(self.steps))
+        shares = jnp.asarray(np.arange(self.steps) / self.steps, jnp.float32)
+        start = self.start()
+        state, loss, failed = self._scan(self.family, start.state, self.x, self.y, *drawn, shares)
+        if not np.all(np.isfinite(loss)):
+            raise ValueError("Argument `learning_rate` must be small enough for a finite loss.")
+        return Tuned(state, loss, failed, jnp.asarray(self.steps, start.count.dtype))
+
     def model(self, tuned: Tuned) -> nnx.Module:
         """Return the analog model with the parameters of a state, set to evaluation."""
         parameters, _ = tuned.state.parameters
@@ -188,6 +196,23 @@ class AnalogTraining:
     def trained(self, tuned: Tuned) -> PyTree:
         """Return what the family has trained, as `AbstractFamily.chip` takes it."""
         return tuned.state.parameters[1]
+
+    def _drawn(self, count: Any) -> tuple[Array, Array]:
+        """Return the inputs of a step and the key of its chip."""
+        per_epoch = len(self.y) // self.batch
+        key = jax.random.fold_in(jax.random.key(self.seed), count // per_epoch)
+        order = jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
+        first = (count % per_epoch) * self.batch
+        chip = jax.random.fold_in(jax.random.fold_in(key, per_epoch), count)
+        return jax.lax.dynamic_slice_in_dim(order, first, self.batch), chip
+
+    def _all(self, family: AbstractFamily, state: State, x, y, chosen, keys, shares):
+        def step(state, drawn):
+            state, *found = self._one(family, state, x, y, *drawn)
+            return state, found
+
+        state, (loss, failed) = jax.lax.scan(step, state, (chosen, keys, shares))
+        return state, loss, failed
 
     def _one(
         self, family: AbstractFamily, state: State, x, y, chosen, key, progress

@@ -40,7 +40,7 @@ class Config:
     """Of the pulses of a write [s]."""
     amplitude: float = 5.0
     """Of the pulses at both ends of the window [V]."""
-    limit: float = 5.5
+    limit: float = 5.0
     """Largest amplitude [V]."""
     differs: list[str] = field(
         default_factory=lambda: ["attempt_frequency", "sigma_1", "thickness"]
@@ -64,19 +64,19 @@ class Config:
     """Steps of the digital training and of the training with noise."""
     learning_rate: float = 0.1
     """Largest learning rate of both."""
-    physical_steps: int = 10
+    physical_steps: int = 6
     """Steps through the equations of the films; as many more with noise for the rival."""
     physical_learning_rate: float = 0.02
     """Their largest learning rate (biases)."""
     drive_rate: float = 4.0
     """Learning rate of amplitudes [V], over that of biases."""
-    noise_factors: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
+    noise_factors: list[float] = field(default_factory=lambda: [1.0, 2.0, 3.0])
     """Sizes of the noise in training that are tried, over that of films."""
     tuning_splits: int = 3
     """Splits on which the size is chosen, other ones than those of the result."""
-    chips: int = 5
+    chips: int = 3
     """Chips on which each network is judged."""
-    drift_splits: int = 6
+    drift_splits: int = 4
     """Splits that are judged after rests, too."""
     rests: list[float] = field(default_factory=lambda: [60.0, 3600.0])
     """Times since writing [s]."""

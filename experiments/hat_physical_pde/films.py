@@ -25,7 +25,7 @@ def make_writing(config, **options) -> VacancyWriting:
         low=-config.amplitude,
         high=config.amplitude,
         limit=config.limit,
-        spread=Spread(dict.fromkeys(config.differs, config.spread)),
+        spread=Spread({name: config.spread for name in config.differs}),
         **(chosen | options),
     )
 

@@ -81,10 +81,12 @@ class Study:
                 analog, train, batch=len(train.y), seed=seed, **options
             )
         training = self._kept[kind].again(analog, train, seed=seed)
-        state = training.start()
-        for _ in range(training.steps):
-            state = training.advance(state)
-        return training, state
+        if isinstance(training.family, Physical):
+            state = training.start()
+            for _ in range(training.steps):
+                state = training.advance(state)
+            return training, state
+        return training, training.all_steps()
 
     def plain(self, kind, index, analog, train):
         """Train all weights: ``digital`` without noise, ``noise`` with it."""

@@ -1,4 +1,4 @@
-"""Writing films through their vacancy equations: gradients, failures, the plan, independent steps."""
+"""Writing films through their vacancy equations: gradients, failures, plan, time steps."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def test_failed_film_is_masked(writing, drives, value_and_gradient):
     )
     assert np.isfinite(float(value))
     by_drive, by_own, _, _ = gradient
-    assert np.all(np.isfinite(by_drive)) and np.all(by_drive[0] != 0) and not np.any(by_drive[1])
+    assert np.all(np.isfinite(by_drive))
+    assert np.all(by_drive[0] != 0)
+    assert not np.any(by_drive[1])
     assert all(float(g[1]) == 0 and np.isfinite(float(g[0])) for g in by_own.values())
 
 
@@ -117,12 +119,11 @@ def test_few_solutions_suffice(writing, drives):
     # Against diffrax with a potential of its own in every stage.
     tight = eqx.tree_at(lambda w: w.solver, writing, Adaptive(1e-8, 1e-8))
     fine = eqx.tree_at(lambda w: w.solver, writing, Multirate(2, 8))
-    g, coarse, better = (
-        w.write(drives, None, t=0.0).fractions for w in (tight, writing, fine)
-    )
+    g, coarse, better = (w.write(drives, None, t=0.0).fractions for w in (tight, writing, fine))
     error, less = np.abs(coarse - g).max(), np.abs(better - g).max()
     # Second order: a quarter, or nearly so at these few steps.
-    assert error < 0.02 and less < 0.4 * error
+    assert error < 0.02
+    assert less < 0.4 * error
 
 
 def test_rest_forgets(writing, drives):
@@ -144,7 +145,7 @@ def test_wrong_arguments():
 
 
 def test_unknown_name(writing):
-    with pytest.raises(ValueError, match="`design` must name quantities .* 'colour'"):
+    with pytest.raises(ValueError, match=r"`design` must name quantities .* 'colour'"):
         writing.changed({"colour": 0.0})
 
 
