@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -133,7 +136,7 @@ def test_rest_forgets(writing, drives):
 
 
 def test_wrong_arguments():
-    options = {"widths": [3.0], "low": -5.0, "high": 5.0}
+    options: dict[str, Any] = {"widths": [3.0], "low": -5.0, "high": 5.0}
     with pytest.raises(ValueError, match="`low` must be below `high`"):
         VacancyWriting(FILM, **(options | {"low": 6.0}))
     with pytest.raises(ValueError, match="`precision` must be 'float32' or 'float64'"):
