@@ -178,10 +178,12 @@ class AnalogTraining:
         Raises:
             ValueError: If the loss is no longer finite.
         """
-        drawn = jax.lax.map(self._drawn, jnp.arange(self.steps))
+        chosen, keys = jax.lax.map(self._drawn, jnp.arange(self.steps))
         shares = jnp.asarray(np.arange(self.steps) / self.steps, jnp.float32)
         start = self.start()
-        state, loss, failed = self._scan(self.family, start.state, self.x, self.y, *drawn, shares)
+        state, loss, failed = self._scan(
+            self.family, start.state, self.x, self.y, chosen, keys, shares
+        )
         if not np.all(np.isfinite(loss)):
             raise ValueError("Argument `learning_rate` must be small enough for a finite loss.")
         return Tuned(state, loss, failed, jnp.asarray(self.steps, start.count.dtype))
