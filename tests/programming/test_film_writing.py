@@ -53,6 +53,7 @@ def value_and_gradient():
     return jax.jit(jax.value_and_grad(total, argnums=(1, 2, 3, 4), has_aux=True))
 
 
+@pytest.mark.slow
 def test_gradient_of_every_pulse_and_parameter(writing, drives, value_and_gradient):
     drawn = writing.draw(jax.random.key(0), (2,))
     design, t = dict.fromkeys(SHARED, jnp.zeros(())), jnp.asarray(20.0)
@@ -118,6 +119,7 @@ def test_one_by_one_is_the_same(writing, drives):
     np.testing.assert_allclose(together, jax.vmap(one)(drives, drawn), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_few_solutions_suffice(writing, drives):
     # Against diffrax with a potential of its own in every stage.
     tight = eqx.tree_at(lambda w: w.solver, writing, Adaptive(1e-8, 1e-8))
