@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -47,6 +47,8 @@ class VacancyWriting(AbstractWriting):
     and the time; not a shared state at the start.
     """
 
+    together: ClassVar[bool] = True
+
     device: FourTerminalTiO2
     """The nominal device."""
     widths: Float[Array, " pulses"]
@@ -79,7 +81,7 @@ class VacancyWriting(AbstractWriting):
         state: CellField | None = None,
         solver: AbstractSolver | None = None,
         batch: int = 16,
-        points: int = 65,
+        points: int = 64,
         precision: str = "float64",
     ):
         """Make a way of writing; computes the nominal table of `points` pulse trains.
@@ -126,8 +128,7 @@ class VacancyWriting(AbstractWriting):
         pulses = self.widths.shape[0]
         drives = jnp.broadcast_to(self.amplitudes[:, None], (points, pulses))
         self.conductances = self._conductances(drives, None, self.widths, 0.0)
-        nothing = jnp.zeros((1, pulses))
-        self.fresh = self._conductances(nothing, None, 0 * self.widths, 0.0)[0]
+        self.fresh = device.conductance(device.init_state() if state is None else state)
         if not bool(jnp.all(jnp.isfinite(self.conductances))):
             raise ValueError(
                 "Argument `solver` must resolve pulses of these amplitudes, but its steps are too "
@@ -200,9 +201,9 @@ class VacancyWriting(AbstractWriting):
         shared = _Shared(device.parameters(), self.limit, widths, jnp.asarray(t, float))
         own = _Own(drives, {} if factors is None else factors)
         shared, own = jax.tree.map(lambda x: jnp.asarray(x, dtype), (shared, own))
-        fixed = jax.lax.stop_gradient((device, self.state))
-        fixed = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_array(x) else x, fixed)
-        return _solve(*fixed, shared, own, self.solver, self.batch)
+        fixed: Any = jax.lax.stop_gradient((device, self.state))
+        device, state = jax.tree.map(lambda x: x.astype(dtype) if eqx.is_array(x) else x, fixed)
+        return _solve(device, state, shared, own, self.solver, self.batch)
 
 
 class _Shared(eqx.Module):
@@ -257,7 +258,7 @@ def _solve(
         # Only what is differentiated costs a tangent.
         pushed = jax.tree.leaves(tangents[:2])
         moving = [i for i, x in enumerate(pushed) if not isinstance(x, SymbolicZero)]
-        common = len(jax.tree.leaves(shared))
+        of_all = len(jax.tree.leaves(shared))
 
         def with_derivatives(own):
             at, where = jax.tree.flatten((shared, own))
@@ -267,7 +268,8 @@ def _solve(
                 values = list(at)
                 for i, value in zip(moving, unravel(point), strict=True):
                     values[i] = value
-                return one(*jax.tree.unflatten(where, values), fixed)
+                common, its = jax.tree.unflatten(where, values)
+                return one(common, its, fixed)
 
             def push(tangent):
                 return jax.jvp(along, (point,), (tangent,))
@@ -280,7 +282,7 @@ def _solve(
         count = value.shape[0]
         along = [
             jnp.broadcast_to(jnp.ravel(pushed[i]), (count, pushed[i].size))
-            if i < common
+            if i < of_all
             else pushed[i].reshape(count, -1)
             for i in moving
         ]

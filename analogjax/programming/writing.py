@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import equinox as eqx
 from jaxtyping import PRNGKeyArray, PyTree
@@ -31,6 +31,10 @@ class AbstractWriting(eqx.Module):
     widths or counts of pulses; a pytree whose leaves have the shape of the devices first. What
     differs from device to device is *drawn* once per chip (lifetime: frozen).
     """
+
+    together: ClassVar[bool] = False
+    """Whether the devices of all layers are written in one call, as one row of devices: for
+    equations that are long to compile. What is drawn then has the shape of the devices first."""
 
     @abc.abstractmethod
     def plan(self, fractions: Float[Array, "*shape"]) -> PyTree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -109,8 +110,8 @@ class AnalogTraining:
         )
         both = (parameters, trained)
         self._start = State(both, other, self.optimiser.init(both))
-        self._step = eqx.filter_jit(self._one)
-        self._drawn: tuple[int, Array, Array] | None = None
+        self._step, self._scan = eqx.filter_jit(self._one), eqx.filter_jit(self._all)
+        self._kept: tuple[int, tuple[Array, Array]] | None = None
 
     def start(self) -> Tuned:
         """Return the state before the first step."""
@@ -121,6 +122,29 @@ class AnalogTraining:
             jnp.zeros((), jnp.int32),
         )
 
+    def again(self, analog: nnx.Module, split: Split, *, seed: int) -> AnalogTraining:
+        """Return the same training of other weights on other data: its step is compiled once.
+
+        Args:
+            analog: A model of the same structure.
+            split: What it is trained on, as many inputs.
+            seed: Of the batches and chips.
+
+        Raises:
+            ValueError: A model of another structure, or another number of inputs.
+        """
+        check_between("split", float(len(split.y)), float(len(self.y)), float(len(self.y)))
+        model = nnx.clone(analog)
+        model.train()
+        trained = self.family.start(model)
+        graph, parameters, other = nnx.split(model, nnx.Param, ...)
+        if graph != self.graph:
+            raise ValueError("Argument `analog` must be a model of the same structure, but is not.")
+        new, both = copy.copy(self), (parameters, trained)
+        new.seed, new.x, new.y = seed, jnp.asarray(split.x), jnp.asarray(split.y)
+        new._start, new._kept = State(both, other, self.optimiser.init(both)), None
+        return new
+
     def advance(self, tuned: Tuned) -> Tuned:
         """Return the state after one more step.
 
@@ -128,17 +152,16 @@ class AnalogTraining:
             ValueError: If the loss is no longer finite.
         """
         count = int(tuned.count)
-        per_epoch = len(self.y) // self.batch
-        key, order = self._epoch(count // per_epoch)
-        first = (count % per_epoch) * self.batch
-        chip = jax.random.fold_in(jax.random.fold_in(key, per_epoch), count)
+        epoch = count // self._per_epoch
+        if self._kept is None or self._kept[0] != epoch:
+            # Drawn once an epoch: a permutation of all inputs costs more than many a step.
+            self._kept = epoch, self._epoch(epoch)
         state, loss, failed = self._step(
             self.family,
             tuned.state,
             self.x,
             self.y,
-            order[first : first + self.batch],
-            chip,
+            *self._drawn(count, *self._kept[1]),
             jnp.float32(count / self.steps),
         )
         if not np.isfinite(float(loss)):
@@ -154,13 +177,24 @@ class AnalogTraining:
             tuned.count + 1,
         )
 
-    def _epoch(self, epoch: int) -> tuple[Array, Array]:
-        """Return the key of an epoch and the order of its inputs, drawn once."""
-        if self._drawn is None or self._drawn[0] != epoch:
-            key = jax.random.fold_in(jax.random.key(self.seed), epoch)
-            order = jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
-            self._drawn = (epoch, key, order)
-        return self._drawn[1:]
+    def all_steps(self) -> Tuned:
+        """Return the state after all steps, of one compiled program: for small networks.
+
+        Raises:
+            ValueError: If the loss is no longer finite.
+        """
+        chosen, keys = jax.lax.map(
+            lambda count: self._drawn(count, *self._epoch(count // self._per_epoch)),
+            jnp.arange(self.steps),
+        )
+        shares = jnp.asarray(np.arange(self.steps) / self.steps, jnp.float32)
+        start = self.start()
+        state, loss, failed = self._scan(
+            self.family, start.state, self.x, self.y, chosen, keys, shares
+        )
+        if not np.all(np.isfinite(loss)):
+            raise ValueError("Argument `learning_rate` must be small enough for a finite loss.")
+        return Tuned(state, loss, failed, jnp.asarray(self.steps, start.count.dtype))
 
     def model(self, tuned: Tuned) -> nnx.Module:
         """Return the analog model with the parameters of a state, set to evaluation."""
@@ -172,6 +206,33 @@ class AnalogTraining:
     def trained(self, tuned: Tuned) -> PyTree:
         """Return what the family has trained, as `AbstractFamily.chip` takes it."""
         return tuned.state.parameters[1]
+
+    @property
+    def _per_epoch(self) -> int:
+        return len(self.y) // self.batch
+
+    def _epoch(self, epoch: Any) -> tuple[Array, Array]:
+        """Return the key of an epoch and the order of its inputs."""
+        key = jax.random.fold_in(jax.random.key(self.seed), epoch)
+        return key, jax.random.permutation(key, jnp.arange(len(self.y), dtype=jnp.int32))
+
+    def _drawn(self, count: Any, key: Array, order: Array) -> tuple[Array, Array]:
+        """Return the inputs of a step, of an epoch's key and order, and the key of its chip."""
+        first = (count % self._per_epoch) * self.batch
+        chip = jax.random.fold_in(jax.random.fold_in(key, self._per_epoch), count)
+        return jax.lax.dynamic_slice_in_dim(order, first, self.batch), chip
+
+    def _all(
+        self, family: AbstractFamily, state: State, x, y, chosen, keys, shares
+    ) -> tuple[State, Array, Array]:
+        """Return the state after all steps, with the loss and the failed devices of each."""
+
+        def step(state, drawn):
+            state, *found = self._one(family, state, x, y, *drawn)
+            return state, found
+
+        state, (loss, failed) = jax.lax.scan(step, state, (chosen, keys, shares))
+        return state, loss, failed
 
     def _one(
         self, family: AbstractFamily, state: State, x, y, chosen, key, progress

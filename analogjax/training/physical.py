@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import ScalarLike
 from ..crossbar import assign_levels, layer_key, write
 from ..networks import analog_layers, with_chips
-from ..programming.writing import AbstractWriting
+from ..programming.writing import AbstractWriting, Written
 from .families import AbstractFamily, OnChip
 
 
@@ -85,11 +87,16 @@ class Physical(AbstractFamily):
     ) -> OnChip:
         """Return the network on devices that were written by their drives."""
         writing = self.writing.changed(trained["design"])
+        layers = analog_layers(analog)
+        keys = {name: layer_key(key, name) for name in layers}
+        drawn = {
+            name: writing.draw(keys[name], (layer.mapping.devices, *layer.kernel[...].shape))
+            for name, layer in layers.items()
+        }
+        all_written = _write(writing, trained["drives"], drawn, layers, t)
         held, failed = {}, []
-        for name, layer in analog_layers(analog).items():
-            own = layer_key(key, name)
-            shape = (layer.mapping.devices, *layer.kernel[...].shape)
-            written = writing.write(trained["drives"][name], writing.draw(own, shape), t=t)
+        for name, layer in layers.items():
+            own, written = keys[name], all_written[name]
             failed.append(jnp.sum(~written.ok, dtype=jnp.int32))
             # What else the hardware's devices and arrays do comes on top.
             held[name] = write(
@@ -103,3 +110,25 @@ class Physical(AbstractFamily):
             )
         model = with_chips(analog, held, key=key)
         return OnChip(model, jnp.zeros((), jnp.float32), jax.tree.reduce(jnp.add, failed))
+
+
+def _write(writing, drives, drawn, layers, t) -> dict[str, Written]:
+    """Write the devices of all layers, in one call where the writing would rather have that."""
+    if not writing.together:
+        return {name: writing.write(drives[name], drawn[name], t=t) for name in layers}
+    shapes = {n: (layer.mapping.devices, *layer.kernel[...].shape) for n, layer in layers.items()}
+
+    def flat(tree, axes):
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[axes:]), tree)
+
+    def joined(trees):
+        flat_trees = [flat(trees[name], len(shape)) for name, shape in shapes.items()]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *flat_trees)
+
+    written = writing.write(joined(drives), joined(drawn), t=t)
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
+    parts = zip(*(jnp.split(x, ends) for x in written), strict=True)
+    return {
+        name: Written(*(x.reshape(shape) for x in part))
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }

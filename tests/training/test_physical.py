@@ -132,3 +132,51 @@ def test_wrong_arguments():
     )
     with pytest.raises(ValueError, match="space 'G'"):
         Physical(Charging(jnp.asarray(0.0))).start(other)
+
+
+def test_all_steps_in_one_program_and_again(split):
+    family = Physical(Charging(jnp.asarray(0.05)))
+    training = AnalogTraining(
+        analog(), split, steps=4, batch=40, learning_rate=0.05, family=family, seed=3
+    )
+    state = training.start()
+    for _ in range(4):
+        state = training.advance(state)
+    at_once = training.all_steps()
+    # The same operations in another program: round-off of float32.
+    np.testing.assert_allclose(at_once.loss, state.loss, rtol=1e-4)
+    assert int(at_once.count) == 4
+    # Other data and another seed, then back: the same training.
+    other = training.again(analog(), Split(split.x[::-1], split.y[::-1]), seed=5)
+    assert not np.allclose(other.all_steps().loss, at_once.loss)
+    back = other.again(analog(), split, seed=3)
+    np.testing.assert_array_equal(back.all_steps().loss, at_once.loss)
+    with pytest.raises(ValueError, match="`split` must"):
+        training.again(analog(), Split(split.x[:50], split.y[:50]), seed=0)
+    wider = convert_to_analog(
+        MLP(input_shape=(6,), classes=3, hidden=(4,), rngs=nnx.Rngs(0)),
+        Hardware(DeviceStatistics(1e3, 4e4), MAPPING, bits=None),
+    )
+    with pytest.raises(ValueError, match="same structure"):
+        training.again(wider, split, seed=0)
+
+
+class Together(Charging):
+    """The same, all layers in one row of devices."""
+
+    together = True
+
+
+def test_layers_in_one_row_are_written_the_same():
+    model = convert_to_analog(
+        MLP(input_shape=(6,), classes=3, hidden=(4,), rngs=nnx.Rngs(0)),
+        Hardware(DeviceStatistics(1e3, 4e4), MAPPING, bits=None),
+    )
+    x = jnp.ones((2, 6), jnp.float32)
+    answers = []
+    for kind in (Charging, Together):
+        family = Physical(kind(jnp.asarray(0.05), limit=1.0))
+        chip = family.chip(model, family.start(model), key=jax.random.key(2))
+        answers.append((chip.model(x), int(chip.failed)))
+    np.testing.assert_allclose(answers[0][0], answers[1][0], rtol=1e-6)
+    assert answers[0][1] == answers[1][1] > 0
