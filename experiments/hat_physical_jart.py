@@ -20,7 +20,7 @@ from flax import nnx
 
 import analogjax as aj
 from analogjax._checks import check_whole
-from analogjax.crossbar import DeviceStatistics, Hardware, StateDependentError, WeightMapping
+from analogjax.crossbar import DeviceStatistics, Hardware, WeightMapping, WrittenError
 from analogjax.data import DataConfig, Split
 from analogjax.networks import MLP, convert_to_analog
 from analogjax.programming import FilamentWriting
@@ -138,7 +138,7 @@ def hardware(writing, spread=None, multiple: float = 1.0) -> Hardware:
     error = None
     if spread is not None:
         std = multiple * np.asarray(spread["std"])
-        error = StateDependentError(std, mean=spread["mean"], space="G")
+        error = WrittenError(std, mean=spread["mean"], space="G")
     low, high = (float(g) for g in writing.window)
     mapping = WeightMapping("differential", "layer", "percentile", 99.5, space="G")
     return Hardware(DeviceStatistics(1 / high, 1 / low, error), mapping, bits=None)

@@ -62,7 +62,6 @@ from .product import array_product as array_product
 from .product import array_shares as array_shares
 from .product import drift_gain as drift_gain
 from .product import prepare_arrays as prepare_arrays
-from .state_error import StateDependentError as StateDependentError
 from .tiles import Tile as Tile
 from .wires import Solution as Solution
 from .wires import effective_conductance as effective_conductance

@@ -41,10 +41,10 @@ def reduced_model(
     from ..runs import cached
 
     low, high = 0.92 * config.amplitude, 1.04 * config.amplitude
-    ranges = dict(
+    ranges: dict[str, Any] = dict(
         amplitude=config.amplitude, amplitudes=(low, high), widths=(1e-3, config.window_width)
     )
-    unseen_size = dict(sequences=6, pulses=200, ambient_spread=3.0)
+    unseen_size: dict[str, Any] = dict(sequences=6, pulses=200, ambient_spread=3.0)
     key = {"seed": run.seed, **dataclasses.asdict(config), "fit": ranges, "unseen": unseen_size}
 
     def compute():

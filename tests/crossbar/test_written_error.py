@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax.crossbar import StateDependentError
+from analogjax.crossbar import WrittenError
 
 
 def test_moments_and_slope():
-    error = StateDependentError([0.1, 0.3, 0.2], mean=[0.0, 0.1, 0.0], space="G")
+    error = WrittenError([0.1, 0.3, 0.2], mean=[0.0, 0.1, 0.0], space="G")
     z = jnp.asarray([-1.0, 0.0, 2.0], jnp.float32)
     u = jnp.asarray([0.25, 0.5, 0.75], jnp.float32)
 
@@ -29,7 +29,7 @@ def test_moments_and_slope():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="`std` must be of 2 knots"):
-        StateDependentError([0.1])
+    with pytest.raises(ValueError, match="`targets` must be a whole number of at least 2"):
+        WrittenError([0.1])
     with pytest.raises(ValueError, match="`std`"):
-        StateDependentError([0.1, -0.1])
+        WrittenError([0.1, -0.1])
