@@ -200,8 +200,8 @@ def hold(
         if chip is not None and chip.scale_learnt:
             scale = chip.scale
         else:
-            n_levels = options["n_levels"]
-        scale = jax.lax.stop_gradient(weight_scale(weights, **options))
+            scale = jax.lax.stop_gradient(weight_scale(weights, **options))
+        n_levels = options["n_levels"]
         position = weights_to_positions(weights, scale, **options)
     if chip is None:
         fractions = conductance_fraction(position, ratio=device.ratio, space=mapping.space)
