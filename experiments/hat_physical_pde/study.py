@@ -94,7 +94,8 @@ class Study:
         config = self.config
         training, state = self._train(
             kind, analog, train, self.seed + index,
-            steps=config.steps, learning_rate=config.learning_rate, family=family,
+            steps=config.steps, learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay, family=family,
         )  # fmt: skip
         return training.model(state)
 
