@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import ScalarLike
-from ..crossbar import assign_levels, layer_key, write
+from ..crossbar import age, assign_levels, layer_key, write
 from ..networks import analog_layers, with_chips
 from ..programming.writing import AbstractWriting, Written
 from .families import AbstractFamily, OnChip
@@ -99,7 +99,7 @@ class Physical(AbstractFamily):
             own, written = keys[name], all_written[name]
             failed.append(jnp.sum(~written.ok, dtype=jnp.int32))
             # What else the hardware's devices and arrays do comes on top.
-            held[name] = write(
+            chip = write(
                 written.fractions.astype(jnp.float32),
                 jnp.exp(trained["log_scale"][name]),
                 layer.device.get_value(),
@@ -108,6 +108,7 @@ class Physical(AbstractFamily):
                 key=jax.random.fold_in(own, 0),
                 tile=layer.tile.get_value(),
             )
+            held[name] = age(chip, t)
         model = with_chips(analog, held, key=key)
         return OnChip(model, jnp.zeros((), jnp.float32), jax.tree.reduce(jnp.add, failed))
 

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from analogjax.crossbar import DeviceStatistics, Hardware, WeightMapping
+from analogjax.crossbar.nonidealities import PowerLawDrift
 from analogjax.data import Split
 from analogjax.networks import MLP, convert_to_analog
 from analogjax.programming import AbstractWriting, Written
@@ -180,3 +181,17 @@ def test_layers_in_one_row_are_written_the_same():
         answers.append((chip.model(x), int(chip.failed)))
     np.testing.assert_allclose(answers[0][0], answers[1][0], rtol=1e-6)
     assert answers[0][1] == answers[1][1] > 0
+
+
+def test_effects_of_the_hardware_come_on_top_and_age(split):
+    # A power law G(t) = G (1 + t)^-nu of every device, pairs: all weights shrink by one factor.
+    model = MLP(input_shape=(6,), classes=3, hidden=(), rngs=nnx.Rngs(0))
+    device = DeviceStatistics(1e3, 1e9, effects=(PowerLawDrift(0.1, t_0=1.0),))
+    drifting = convert_to_analog(model, Hardware(device, MAPPING, bits=None))
+    family = Physical(Charging(jnp.asarray(0.05)))
+    trained, key = family.start(drifting), jax.random.key(3)
+    x = jnp.asarray(split.x[:5])
+    new, old = (family.chip(drifting, trained, key=key, t=t).model(x) for t in (0.0, 9999.0))
+    bias = drifting.head.bias[...][None]
+    # Float32, and the cells' own lowest conductance, a millionth of the highest.
+    np.testing.assert_allclose(old - bias, (new - bias) * 10**-0.4, rtol=1e-3, atol=1e-5)
