@@ -53,6 +53,7 @@ from .mapping import significances as significances
 from .mapping import weight_scale as weight_scale
 from .mapping import weights_to_levels as weights_to_levels
 from .mapping import weights_to_positions as weights_to_positions
+from .mirror import CurrentMirror as CurrentMirror
 from .presets import PRESETS as PRESETS
 from .presets import preset_hardware as preset_hardware
 from .presets import programmed_hardware as programmed_hardware

@@ -186,6 +186,19 @@ class Transimpedance(eqx.Module):
             v = _soft_clip(v, self.v_rail.astype(i.dtype), self.rail_sharpness.astype(i.dtype))
         return v
 
+    def read_out(
+        self,
+        i: Float[Array, "*batch cols"],
+        g_sum: Float[Array, " cols"],
+        drawn: Float[Array, " cols"] | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
+        temperature: ScalarLike = ROOM_TEMPERATURE,
+    ) -> Float[Array, "*batch cols"]:
+        """Return the currents that the outputs stand for, ``-V / R_f`` [A]; see `__call__`."""
+        v = self(i, g_sum, drawn, key=key, temperature=temperature)
+        return (-v / self.r_f).astype(i.dtype)
+
     def _settle(self, v: Array, g_sum: Array) -> Array:
         """Return where outputs on the way from 0 V to `v` are at the time of the read-out."""
         if self.settle_time is None or (self.gbw is None and self.slew_rate is None):

@@ -31,6 +31,7 @@ from .amplifier import Transimpedance
 from .cells import AbstractCell
 from .converters import Adc, Dac, combine, slice_inputs
 from .domain import AbstractDomain, Weights
+from .mirror import CurrentMirror
 from .nonidealities import AbstractReadNoise, check_noise
 from .nonidealities._base import safe_sqrt
 from .wires import effective_conductance, solve_crossbar
@@ -89,6 +90,10 @@ def _pairs(lines, devices, operation):
     return operation(lines[:, :-1], lines[:, -1:])
 
 
+_ONE_SIGN = ("digital", "two_phase")
+"""How lines and inputs are read where currents can have one sign only."""
+
+
 class CurrentDomain(AbstractDomain):
     """Voltages in, currents out: the domain of most memristor arrays.
 
@@ -100,7 +105,8 @@ class CurrentDomain(AbstractDomain):
         noise: Fresh noise of the cells.
         output_noise: Standard deviation of a fresh noise on every output, in units of the current
             of one fully driven cell at full scale.
-        amplifier: Between bit lines and converters; None for an ideal one.
+        amplifier: Between bit lines and converters, or a mirror (with ``subtract="digital"`` and
+            ``signed_inputs="two_phase"``); None for an ideal amplifier.
         adc: Converters of the bit lines; None for exact outputs.
         output_range: Current at which a converter ends, in the same units; None for all rows at
             full scale, which loses nothing and wastes codes.
@@ -118,7 +124,7 @@ class CurrentDomain(AbstractDomain):
     cell: AbstractCell | None
     noise: tuple[AbstractReadNoise, ...]
     output_noise: Scalar
-    amplifier: Transimpedance | None
+    amplifier: Transimpedance | CurrentMirror | None
     adc: Adc | None
     output_range: Scalar | None
     bandwidth: Scalar
@@ -137,7 +143,7 @@ class CurrentDomain(AbstractDomain):
         cell: AbstractCell | None = None,
         noise: tuple[AbstractReadNoise, ...] = (),
         output_noise: ScalarLike = 0.0,
-        amplifier: Transimpedance | None = None,
+        amplifier: Transimpedance | CurrentMirror | None = None,
         adc: Adc | None = None,
         output_range: ScalarLike | None = None,
         bandwidth: ScalarLike = 10e6,
@@ -161,6 +167,11 @@ class CurrentDomain(AbstractDomain):
         check_choice("signed_inputs", signed_inputs, ("bipolar", "two_phase"))
         if output_range is not None:
             check_positive("output_range", output_range)
+        if isinstance(amplifier, CurrentMirror) and (subtract, signed_inputs) != _ONE_SIGN:
+            raise ValueError(
+                "Arguments `subtract` and `signed_inputs` must be 'digital' and 'two_phase' with a "
+                f"`CurrentMirror`, but are {subtract!r} and {signed_inputs!r}."
+            )
         self.v_read = as_leaf(v_read)
         self.dac, self.wires, self.cell = dac, wires, cell
         self.noise = tuple(noise)
@@ -269,17 +280,15 @@ class CurrentDomain(AbstractDomain):
         if output_range is None:
             output_range = x.shape[1] if self.output_range is None else self.output_range
         full = jnp.asarray(output_range, x.dtype) * jnp.asarray(unit, x.dtype)
-        if self.amplifier is None:
-            z = i / (v_read * full)
-        else:
-            out = self.amplifier(
+        if self.amplifier is not None:
+            i = self.amplifier.read_out(
                 i,
                 prepared.conductance_sum,
                 drawn["amplifier"],
                 key=keys[2],
                 temperature=self.temperature,
             )
-            z = (-out / (self.amplifier.r_f * v_read * full)).astype(x.dtype)
+        z = i / (v_read * full)
         if self.adc is not None:
             z = self.adc(z, drawn["adc"], key=keys[3])
         y = z * full
