@@ -108,7 +108,8 @@ class Flow(eqx.Module):
         here = jnp.arange(self.cells)[:, None] == k[None]
         # A sum over all cells is faster than a gather, whose transpose is a scatter.
         values = [jnp.sum(jnp.where(here, slowness[:, j], 0.0), 0) for j in range(POINTS)]
-        return [sum(m * v for m, v in zip(row, values, strict=True)) for row in _POWERS]
+        zero = jnp.zeros_like(values[0])
+        return [sum((m * v for m, v in zip(row, values, strict=True)), zero) for row in _POWERS]
 
     def _time(self, slowness: Array, z: Array) -> Float[Array, " lanes"]:
         """Return the time from the beginning of the tables to z [s]."""
