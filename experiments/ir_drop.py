@@ -69,7 +69,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     network_resistances: list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0, 30.0, 100.0])
-    """Of a segment of either kind of line of the network's arrays [ohm]."""
+    """Of a segment of either kind of line of the network's arrays [ohm]; none for no network."""
     r_low: float = 10e3
     """Lowest resistance of the network's cells [ohm] (assumed)."""
     r_high: float = 1e6
@@ -82,7 +82,8 @@ def run(config: Config, run: RunFolder) -> None:
     sizes(config, run)
     nodes(config, run)
     nonlinear(config, run)
-    network(config, run)
+    if config.network_resistances:
+        network(config, run)
 
 
 def maps(config: Config, run: RunFolder) -> None:

@@ -10,6 +10,9 @@ import xarray as xr
 
 from analogjax import cli
 
+# Each device compiles programs of its own.
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "names=[vteam,pcm]",
     "devices.vteam.programming.levels=[8]",

@@ -241,6 +241,7 @@ def test_implicit_scharfetter_gummel_conserves_and_stays_in_bounds():
     assert abs(c - start).max() > 0.5
 
 
+@pytest.mark.slow
 def test_backward_euler_has_order_one_in_time():
     # V6, and with it that the rate is what both an explicit and an implicit method integrate.
     device = FourTerminalTiO2(cells=8, scheme="sg")

@@ -45,6 +45,7 @@ currents = FourTerminalTiO2.terminal_currents
 read = FourTerminalTiO2.read
 
 
+@pytest.mark.slow
 def test_read_and_write_current_follow_every_contact_parameter(device, state):
     def observables(values):
         d = eqx.tree_at(lambda d: [getattr(d, name) for name in CONTACT], device, list(values))
@@ -157,6 +158,7 @@ def test_hot_contacts_emit_more(device, state):
     assert cold > 5 * hot
 
 
+@pytest.mark.slow
 def test_heat_includes_the_contacts(state):
     hot = FourTerminalTiO2(cells=N, contacts="schottky", self_heating=True, heat_sink=1e7)
 

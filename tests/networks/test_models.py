@@ -153,6 +153,7 @@ def test_convolution_by_products_is_the_convolution(size, padding):
         np.testing.assert_allclose(own, lax, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", ["stride", "pool"])
 def test_convnet_has_576_inputs_to_its_head(reduce):
     model = networks.build(

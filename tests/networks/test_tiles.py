@@ -101,6 +101,7 @@ def test_convolutions_that_arrays_cannot_do():
             convert_to_analog(One(**options), hardware(CurrentDomain()))
 
 
+@pytest.mark.slow
 def test_reads_share_the_chip(digital):
     domain = CurrentDomain(
         dac=Dac(8), adc=Adc(8, inl=SarInl(0.1)), output_noise=0.05, output_range=6.0

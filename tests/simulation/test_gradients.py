@@ -134,6 +134,7 @@ def test_gradient_equals_central_differences(name):
     assert found == pytest.approx(expected, rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_forward_mode_equals_reverse_mode(gradient, name):
     found = float(directional(values(), unit(name)))
@@ -189,6 +190,7 @@ def test_fewer_checkpoints_give_the_same_gradient(gradient):
         np.testing.assert_allclose(found[name], gradient[name], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradient_of_a_batch_equals_one_by_one(gradient):
     points = [values(), values(c_hi=2.5, v=-7.0), values(activation_energy=0.45, width=0.1)]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *points)

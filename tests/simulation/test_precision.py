@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import analogjax as aj
 
@@ -19,6 +21,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_float32_runs_the_isothermal_film_and_refuses_the_self_heated_one():
     import analogjax as aj
 

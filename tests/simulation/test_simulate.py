@@ -348,13 +348,14 @@ def as_user(function):
         ),
         (
             lambda d, p: as_user(simulate)(d, p, solver="huen"),
-            "Argument `solver` must be one of 'heun', 'adaptive', 'rk4', 'rosenbrock', 'sde', "
+            "Argument `solver` must be one of 'heun', 'multirate', 'adaptive', 'rk4', "
+            "'rosenbrock', 'sde', "
             "'step', but is 'huen' (did you mean 'heun'?).",
         ),
         (
             lambda d, p: as_user(simulate)(d, p, solver=diffrax.Tsit5()),
             "Argument `solver` must be None, a name or a solver of `analogjax.simulation` "
-            "('heun', 'adaptive', 'rk4', 'rosenbrock', 'sde', 'step'), but is Tsit5.",
+            "('heun', 'multirate', 'adaptive', 'rk4', 'rosenbrock', 'sde', 'step'), but is Tsit5.",
         ),
         (
             lambda d, p: as_user(simulate)(d, p, adjoint=diffrax.BacksolveAdjoint()),
