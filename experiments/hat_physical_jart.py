@@ -56,7 +56,7 @@ class Config:
     """Networks, each trained in all ways."""
     chips: int = 10
     """Held-out chips per network."""
-    digital_steps: int = 400
+    digital_steps: int = 3000
     """Steps of the digital training, from which both trainings start."""
     steps: int = 120
     """Steps of each training for hardware."""
