@@ -33,7 +33,8 @@ class FilamentWriting(AbstractWriting):
     begins to where the integral of ``dy / velocity`` is the duration of the pulse. The speeds are
     those of the device's equations, tabulated over amplitude, radius, disc length and the bound of
     the motion; see `analogjax.programming._filament_flow`. The result differs from `simulate` by
-    about 1e-5 of the window, and has exact derivatives by drives and all parameters of the device.
+    at most 2e-4 of the window (64 devices of the published spread), and has exact derivatives by
+    drives and all parameters of the device.
 
     Drives are ``{"amplitude": ...}``, the size of the voltage [V], and with
     ``trained=("amplitude", "width")`` also ``{"log_width": ...}``, the logarithm of the duration

@@ -52,7 +52,8 @@ def test_written_states_are_those_of_simulate(writing):
 
     g = eqx.filter_jit(jax.vmap(simulated))(drives["amplitude"], drives["log_width"], drawn)
     low, high = writing.window
-    # The tables: polynomials of degree 4 in radius and disc length, 5 in the bound.
+    # The tables: polynomials of degree 4 in radius and disc length, 5 in the bound; 1.8e-4 was the
+    # largest of 64 other devices.
     np.testing.assert_allclose(
         write(writing, drives, drawn).fractions, (g - low) / (high - low), atol=2e-4
     )
