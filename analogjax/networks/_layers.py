@@ -83,7 +83,33 @@ def _convolve(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
     )
 
 
+_FEW_PLACES = 16
+"""Most places of a kernel on an image at which a CPU prefers a product; see `_convolve_by_shape`."""
+
+
+def _convolve_by_shape(
+    x: Array, kernel: Array, strides: Any, padding: Any, *args: Any, **options: Any
+) -> Array:
+    """Return `jax.lax.conv_general_dilated` of many channels in the form that suits its shape.
+
+    XLA's convolutions on CPUs collapse where a kernel has few places on many channels: 3 x 3
+    kernels on 2 x 2 pixels of 512 channels take a hundred times as long as the product of a matrix
+    of patches (`experiments/benchmarks/convolutions.py`), which is what a crossbar computes.
+    A kernel of one pixel has no patches: it is a product on every shape.
+    """
+    wide = jax.eval_shape(
+        lambda x, k: jax.lax.conv_general_dilated(x, k, strides, padding, *args, **options),
+        x,
+        kernel,
+    )
+    places = wide.shape[1] * wide.shape[2]
+    if places <= _FEW_PLACES or kernel.shape[:2] == (1, 1):
+        return _convolve(x, kernel, strides, padding, *args, **options)
+    return jax.lax.conv_general_dilated(x, kernel, strides, padding, *args, **options)
+
+
 small_conv = partial(relu_conv, conv_general_dilated=_convolve)
+wide_conv = partial(relu_conv, conv_general_dilated=_convolve_by_shape)
 batch_norm = partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5, **_FLOAT32)
 
 

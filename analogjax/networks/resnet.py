@@ -9,7 +9,7 @@ from flax import nnx
 
 from .._checks import check_choice, check_whole
 from .._types import Array, Images, Logits
-from ._layers import as_input, batch_norm, check_input_shape, linear, relu_conv
+from ._layers import as_input, batch_norm, check_input_shape, linear, wide_conv
 
 _WIDTHS = (64, 128, 256, 512)
 # Padded by numbers, as PyTorch does, not "SAME", which at stride 2 pads one side only: weights
@@ -31,15 +31,15 @@ class BasicBlock(nnx.Module):
             rngs: Source of the initial weights.
         """
         strides = (stride, stride)
-        self.conv1 = relu_conv(
+        self.conv1 = wide_conv(
             inputs, outputs, (3, 3), strides, padding=_ONE, use_bias=False, rngs=rngs
         )
         self.norm1 = batch_norm(outputs, rngs=rngs)
-        self.conv2 = relu_conv(outputs, outputs, (3, 3), padding=_ONE, use_bias=False, rngs=rngs)
+        self.conv2 = wide_conv(outputs, outputs, (3, 3), padding=_ONE, use_bias=False, rngs=rngs)
         self.norm2 = batch_norm(outputs, rngs=rngs)
         self.projects = stride != 1 or inputs != outputs
         if self.projects:
-            self.shortcut = relu_conv(
+            self.shortcut = wide_conv(
                 inputs, outputs, (1, 1), strides, padding="VALID", use_bias=False, rngs=rngs
             )
             self.shortcut_norm = batch_norm(outputs, rngs=rngs)
@@ -86,7 +86,7 @@ class ResNet(nnx.Module):
         self.input_shape = check_input_shape(input_shape, images=True)
         self.small = stem == "small"
         kernel, stride, padding = (3, 1, _ONE) if self.small else (7, 2, _THREE)
-        self.conv = relu_conv(
+        self.conv = wide_conv(
             self.input_shape[-1],
             _WIDTHS[0],
             (kernel, kernel),
