@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 import analogjax as aj
-from analogjax._checks import check_whole
+from analogjax._checks import check_choice, check_whole
 from analogjax.crossbar import (
     DeviceStatistics,
     GaussianError,
@@ -44,7 +44,7 @@ MAPPINGS = {
     "differential_layer_max": dict(scheme="differential", per="layer", clip="max"),
     "offset_layer_max": dict(scheme="offset", per="layer", clip="max"),
 }
-"""Fixed before any result was seen; the first one gives the metrics without a suffix."""
+"""Fixed before any result was seen."""
 
 DRAWN = {
     "empirical": "Each device draws its error from the table of the fewest levels that suffice.",
@@ -81,6 +81,8 @@ class Config:
     of the most levels, and so speak for more bits than it has."""
     bits: list[int] = field(default_factory=lambda: list(range(1, 10)))
     """Bits per device."""
+    mappings: list[str] = field(default_factory=lambda: list(MAPPINGS))
+    """From weights to levels; the first one gives the metrics without a suffix."""
     chips: int = 10
     delay_bits: list[int] = field(default_factory=lambda: [4])
     """Bits at which the accuracy against the delay is shown."""
@@ -100,6 +102,10 @@ class Config:
                     f"Argument `{name}` must be whole numbers of at least 1, "
                     f"but is {getattr(self, name)}."
                 )
+        if not self.mappings:
+            raise ValueError("Argument `mappings` must name at least one, but is empty.")
+        for mapping in self.mappings:
+            check_choice("mappings", mapping, MAPPINGS)
         if self.error not in DRAWN:
             raise ValueError(
                 f"Argument `error` must be one of {', '.join(DRAWN)}, but is {self.error!r}."
@@ -144,7 +150,13 @@ def run(config: Config, run: RunFolder) -> None:
             "contrast_delay", lambda: against_delay(config, run, model, test, others)
         )
 
+    by_class = run.stage("digital_by_class", lambda: digital_by_class(model, test))
     needed = report_accuracy(run, config, dataset, digital, results)
+    run.metric(
+        "accuracy_digital_class_mean",
+        by_class["accuracy"].mean(),
+        "test accuracy of the trained network, mean over classes",
+    )
     report_levels(run, config, tables)
     if errors is not None:
         report_error_scale(run, config, digital, errors)
@@ -159,7 +171,7 @@ def run(config: Config, run: RunFolder) -> None:
 def conditions(config) -> Iterator[tuple[str, str]]:
     """Every mapping in every space of the tables."""
     for space in sorted(config.programming.spaces):
-        for mapping in MAPPINGS:
+        for mapping in config.mappings:
             yield mapping, space
 
 
@@ -184,6 +196,13 @@ def transfer(config, run, model, test, tables, mapping, space) -> dict:
     return transfer_accuracy(model, devices, test, bits=config.bits, chips=config.chips, key=key)
 
 
+def digital_by_class(model, test) -> dict:
+    """Accuracy of the trained network on each class that the test images show."""
+    matrix = aj.training.confusion_matrix(aj.training.logits(model, test.x), test.y)
+    shown = matrix.sum(1) > 0
+    return {"accuracy": np.diag(matrix)[shown] / matrix.sum(1)[shown]}
+
+
 def against_delay(config, run, model, test, tables) -> dict:
     """Accuracy of the same chips read at once and after each delay of the tables."""
     space = min(s for _, s in tables)
@@ -194,7 +213,7 @@ def against_delay(config, run, model, test, tables) -> dict:
             f"Argument `delay_bits` must hold a depth of at most {most} levels, "
             f"but is {config.delay_bits}."
         )
-    devices = hardware(config, tables, next(iter(MAPPINGS)), space, bits[0])
+    devices = hardware(config, tables, config.mappings[0], space, bits[0])
     delays = np.concatenate([[0.0], next(iter(tables.values())).delays])
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
     rows = []
@@ -211,7 +230,7 @@ def against_delay(config, run, model, test, tables) -> dict:
 
 def against_error(config, run, model, test, tables) -> dict:
     """Accuracy with Gaussian write errors of any size, at a few bit depths."""
-    first = hardware(config, tables, next(iter(MAPPINGS)), main_space(config), 1)
+    first = hardware(config, tables, config.mappings[0], main_space(config), 1)
     key = jax.random.fold_in(jax.random.key(run.seed), 2)
     bits = sorted({*config.delay_bits, max(config.bits)})
     rows = []
@@ -243,7 +262,7 @@ def report_accuracy(run, config, dataset, digital, results) -> int:
     """Accuracy against bits; return the fewest bits of the first mapping in conductance."""
     run.metric("accuracy_digital", digital, "test accuracy of the trained network")
     bits = config.bits
-    needed, first = {}, next(iter(MAPPINGS))
+    needed, first = {}, config.mappings[0]
     main = (first, main_space(config))
     for (mapping, space), result in results.items():
         mean, std = result["chips"].mean(1), deviation(config, result["chips"])
@@ -423,7 +442,7 @@ def report_cost(run, config, model, tables, needed) -> None:
     key = jax.random.key(run.seed)
     pulsed = all(table.pulsed for table in tables.values())
     rows = []
-    for mapping in MAPPINGS:
+    for mapping in config.mappings:
         devices = hardware(config, tables, mapping, space, bits)
         chip = program_analog_weights(convert_to_analog(model, devices), key=key)
         if not pulsed:
@@ -436,7 +455,7 @@ def report_cost(run, config, model, tables, needed) -> None:
         rows.append(
             [NAMES[mapping], cost.devices, cost.time_serial, cost.time_parallel, cost.energy]
         )
-        if mapping == next(iter(MAPPINGS)):
+        if mapping == config.mappings[0]:
             run.metric("devices", cost.devices)
             run.metric("time_to_program_serial_s", cost.time_serial)
             run.metric("time_to_program_parallel_s", cost.time_parallel)
