@@ -134,6 +134,8 @@ class ProgrammingConfig:
     """Last level [ohm]; null: the end of that window."""
     delays: list[float] = field(default_factory=lambda: list(DELAYS))
     """When every level is read again [s]."""
+    storage_temperature: float | None = None
+    """Ambient temperature until then [K]; null: that of writing and reading."""
 
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
@@ -261,7 +263,12 @@ def _make_table(task: _Task, run: RunFolder, stage: str, version: str) -> dict[s
         version=version,
     )
     raise_if_all_failed(programmer, lanes)
-    table = programmer.finish(lanes, key=key_reads, delays=tuple(config.delays))
+    table = programmer.finish(
+        lanes,
+        key=key_reads,
+        delays=tuple(config.delays),
+        storage_temperature=config.storage_temperature,
+    )
     return table.to_arrays()
 
 
@@ -277,5 +284,6 @@ def _write_table(task: _Task, run: RunFolder, stage: str, version: str) -> dict[
         key=task.key(run),
         window=task.window,
         delays=tuple(config.delays),
+        storage_temperature=config.storage_temperature,
     )
     return table.to_arrays()

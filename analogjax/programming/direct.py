@@ -15,11 +15,11 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from .._checks import check_not_negative, check_whole
 from .._types import Array
-from ..devices import AbstractProgrammedDevice
+from ..devices import AbstractDevice, AbstractProgrammedDevice
 from ..simulation import Status
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise
-from .reading import noisy_reading, wandering
+from .reading import kept_at, noisy_reading, wandering
 from .targets import Window, check_space, level_coordinates
 
 STATEMENT = (
@@ -37,6 +37,7 @@ def write_levels(
     noise: ProgrammingNoise,
     window: Window,
     delays: tuple[float, ...],
+    storage_temperature: float | None = None,
     key: PRNGKeyArray,
 ) -> LevelTable:
     """Write every level directly; `program_levels` is the short way.
@@ -49,6 +50,7 @@ def write_levels(
         noise: Of reading; with ``counting=False`` the device shows no randomness at all.
         window: Resistances of first and last level.
         delays: When each level is read again [s].
+        storage_temperature: Ambient temperature until then [K]; None for the device's own.
         key: Random key.
 
     Raises:
@@ -57,6 +59,7 @@ def write_levels(
     check_space(space)
     check_whole("repeats", repeats, 1)
     check_not_negative("delays", delays, "s")
+    kept = kept_at(device, storage_temperature)
     coordinates = level_coordinates(n_levels)
     target = window.resistance(coordinates, space)
     # A concrete check, before anything is drawn: under `vmap` it would pass.
@@ -68,7 +71,7 @@ def write_levels(
     # Read at once, and again after each delay.
     times = jnp.asarray((0.0, *delays), target.dtype)
     keys = jax.random.split(key_read, (times.size, repeats, n_levels))
-    readings = np.asarray(_read(device, noise, states, times, keys))
+    readings = np.asarray(_read(device, kept, noise, states, times, keys))
     unknown = np.full((repeats, n_levels), np.nan)
     return LevelTable(
         target=np.asarray(target),
@@ -109,6 +112,7 @@ def _write(
 @eqx.filter_jit
 def _read(
     device: AbstractProgrammedDevice,
+    kept: AbstractDevice,
     noise: ProgrammingNoise,
     states: PyTree,
     times: Array,
@@ -119,7 +123,7 @@ def _read(
     def read(state, time, key):
         key_wander, key_read = jax.random.split(key)
         now = wandering(device, noise.temperature(key_wander))
-        later = device.rest(state, time)
+        later = kept.rest(state, time)
         return noisy_reading(noise, now, later, now.read(later), key=key_read)
 
     everyone = jax.vmap(jax.vmap(read, (0, None, 0)), (0, None, 0))

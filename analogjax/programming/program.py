@@ -29,7 +29,7 @@ from .controllers import AbstractController, resolve_controller
 from .direct import write_levels
 from .levels import LevelTable, fingerprint
 from .noise import ProgrammingNoise, resolve_noise
-from .reading import noisy_reading, wandering
+from .reading import kept_at, noisy_reading, wandering
 from .targets import (
     Window,
     check_space,
@@ -107,17 +107,23 @@ class Programmer(eqx.Module):
         return jnp.where(lanes.status == Status.SUCCESS, lanes.level, self.n_levels)
 
     def finish(
-        self, lanes: Lane, *, key: PRNGKeyArray, delays: tuple[float, ...] = DELAYS
+        self,
+        lanes: Lane,
+        *,
+        key: PRNGKeyArray,
+        delays: tuple[float, ...] = DELAYS,
+        storage_temperature: float | None = None,
     ) -> LevelTable:
         """Read every level again after the delays and return the table.
 
         Raises:
-            ValueError: A negative delay.
+            ValueError: A negative delay, or a storage temperature as in `program_levels`.
         """
+        kept = kept_at(self.device, storage_temperature)
         check_not_negative("delays", delays, "s")
         reread = np.zeros((len(delays), *lanes.record.reading.shape))
         if delays:
-            reread = np.asarray(_read_again(self, lanes, key, jnp.asarray(delays)))
+            reread = np.asarray(_read_again(self, kept, lanes, key, jnp.asarray(delays)))
         record = jax.tree.map(np.asarray, lanes.record)
         reached = np.arange(self.n_levels) < np.asarray(lanes.level)[:, None]
         coordinates = level_coordinates(self.n_levels)
@@ -279,7 +285,9 @@ def _advance(programmer: Programmer, lanes: Lane, pulses: Int[Array, ""]) -> Lan
 
 
 @eqx.filter_jit
-def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: Array) -> Array:
+def _read_again(
+    programmer: Programmer, kept: AbstractDevice, lanes: Lane, key: PRNGKeyArray, delays: Array
+) -> Array:
     """Resistance of every state after every delay, read with fresh noise."""
     states = lanes.record.state
     repeats, levels = lanes.record.reading.shape
@@ -289,8 +297,9 @@ def _read_again(programmer: Programmer, lanes: Lane, key: PRNGKeyArray, delays: 
 
         def reread(delay, key):
             key_t, key_r = jax.random.split(key)
-            device = wandering(programmer.device, programmer.noise.temperature(key_t))
-            later = device.rest(state, delay)
+            deviation = programmer.noise.temperature(key_t)
+            later = wandering(kept, deviation).rest(state, delay)
+            device = wandering(programmer.device, deviation)
             return programmer._read(key_r, device, later, device.read(later))
 
         return jax.vmap(reread)(delays, jax.random.split(key, delays.shape[0]))
@@ -383,6 +392,7 @@ def program_levels(
     state: PyTree | None = None,
     window: Window | None = None,
     delays: tuple[float, ...] = DELAYS,
+    storage_temperature: float | None = None,
     solver: AbstractSolver | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LevelTable:
@@ -404,6 +414,8 @@ def program_levels(
         window: Resistances of first and last level; measured by `find_window` if None.
         delays: When each level is read again [s]. The device rests for them on its own, the
             programming goes on as if they had not been.
+        storage_temperature: Ambient temperature of that rest [K]; None for the device's own, at
+            which it is written and read in any case.
         solver: As in `simulate`.
         progress: Called on the host with levels done and levels in all.
 
@@ -418,6 +430,7 @@ def program_levels(
         return write_levels(
             device, n_levels, space=space, repeats=repeats, noise=resolve_noise(noise),
             window=Window(*device.window) if window is None else window, delays=delays, key=key,
+            storage_temperature=storage_temperature,
         )  # fmt: skip
     programmer = make_programmer(
         device, n_levels, space=space, controller=controller, noise=noise,
@@ -433,4 +446,6 @@ def program_levels(
     if progress is not None:
         progress(total, total)
     raise_if_all_failed(programmer, lanes)
-    return programmer.finish(lanes, key=key_reads, delays=delays)
+    return programmer.finish(
+        lanes, key=key_reads, delays=delays, storage_temperature=storage_temperature
+    )

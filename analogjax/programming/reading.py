@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._types import Scalar
+from .._checks import check_positive
+from .._types import Scalar, ScalarLike
 from ..constants import ROOM_TEMPERATURE
 from ..devices import AbstractDevice
 from .noise import ProgrammingNoise
@@ -33,6 +34,29 @@ def ambient(device: AbstractDevice) -> Scalar:
     """Return the ambient temperature of a device [K] (room temperature if it knows none)."""
     temperature = getattr(device, "ambient_temperature", ROOM_TEMPERATURE)
     return jnp.asarray(temperature, jnp.result_type(float))
+
+
+def kept_at(device: AbstractDevice, temperature: ScalarLike | None) -> AbstractDevice:
+    """Return the device where it rests between writing and reading.
+
+    Args:
+        device: The device as it is written and read.
+        temperature: Ambient temperature at rest [K]; None for the device's own.
+
+    Raises:
+        ValueError: A temperature that is not positive, or a device that has none.
+    """
+    if temperature is None:
+        return device
+    check_positive("storage_temperature", temperature, "K")
+    if not hasattr(device, "ambient_temperature"):
+        raise ValueError(
+            "Argument `storage_temperature` must be None for a device without an ambient "
+            f"temperature, but is {temperature} for {type(device).__name__}."
+        )
+    return eqx.tree_at(
+        lambda d: d.ambient_temperature, device, replace_fn=lambda t: jnp.full_like(t, temperature)
+    )
 
 
 def wandering(device: AbstractDevice, deviation: Scalar) -> AbstractDevice:
