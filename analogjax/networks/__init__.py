@@ -8,6 +8,7 @@ from .analog import compensate_drift as compensate_drift
 from .analog import convert_to_analog as convert_to_analog
 from .analog import drift_analog_weights as drift_analog_weights
 from .analog import keep_arrays as keep_arrays
+from .analog import layer_name as layer_name
 from .analog import program_analog_weights as program_analog_weights
 from .analog import read_analog_weights as read_analog_weights
 from .analog import with_chips as with_chips

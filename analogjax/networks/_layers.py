@@ -84,7 +84,7 @@ def _convolve(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
 
 
 _FEW_PLACES = 16
-"""Most places of a kernel on an image at which a CPU prefers a product; see `_convolve_by_shape`."""
+"""Most places of a kernel on an image at which a CPU prefers a product."""
 
 
 def _convolve_by_shape(

@@ -14,7 +14,7 @@ from .._checks import check_choice
 from .convnet import ConvNet
 from .lenet import LeNet5
 from .mlp import MLP
-from .resnet import ResNet18, ResNet34
+from .resnet import ResNet, ResNet18, ResNet34
 
 _MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "mlp": (MLP, {}),
@@ -22,6 +22,7 @@ _MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lenet5_5x5": (LeNet5, {"variant": "80k_5x5"}),
     "lenet5_classic": (LeNet5, {"variant": "classic"}),
     "convnet": (ConvNet, {}),
+    "resnet": (ResNet, {}),
     "resnet18": (ResNet18, {}),
     "resnet34": (ResNet34, {}),
 }
@@ -35,8 +36,8 @@ def build(
     """Build a model by its name, with random weights.
 
     Args:
-        name: `mlp`, `lenet5`, `lenet5_5x5`, `lenet5_classic`, `convnet`, `resnet18` or
-            `resnet34`.
+        name: `mlp`, `lenet5`, `lenet5_5x5`, `lenet5_classic`, `convnet`, `resnet` (with its
+            `blocks`), `resnet18` or `resnet34`.
         input_shape: Shape of one input, without the batch.
         classes: Number of logits.
         rngs: Source of the initial weights.

@@ -53,7 +53,7 @@ class BasicBlock(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """Residual network: a stem, four groups of basic blocks, the mean over the image, one layer.
+    """Residual network: a stem, groups of basic blocks, the mean over the image, one layer.
 
     Batch normalisation uses the batch's statistics after `model.train()` (as built), the running
     ones after `model.eval()`.
@@ -63,6 +63,7 @@ class ResNet(nnx.Module):
         self,
         blocks: Sequence[int],
         *,
+        widths: Sequence[int] = _WIDTHS,
         input_shape: Sequence[int] = (64, 64, 3),
         classes: int = 101,
         stem: str = "standard",
@@ -71,7 +72,8 @@ class ResNet(nnx.Module):
         """Draw the weights (He normal, last layer LeCun normal; biases zero).
 
         Args:
-            blocks: Blocks in each of the four groups.
+            blocks: Blocks in each group.
+            widths: Channels of each group; every group but the first halves the image.
             input_shape: (height, width, channels) of one image.
             classes: Number of logits.
             stem: `standard` is a 7x7 convolution and a pooling, each of stride 2; `small`, for
@@ -79,26 +81,34 @@ class ResNet(nnx.Module):
             rngs: Source of the initial weights.
 
         Raises:
-            ValueError: If the stem is unknown or a size is below 1.
+            ValueError: If the stem is unknown, a size is below 1, or there is not one width for
+                each group.
         """
         check_choice("stem", stem, ("standard", "small"))
         check_whole("classes", classes)
+        for count in (*blocks, *widths):
+            check_whole("blocks and widths", count)
+        if len(blocks) != len(widths) or not blocks:
+            raise ValueError(
+                f"Argument `widths` must be one for each of the {len(blocks)} groups of blocks, "
+                f"but is {tuple(widths)}."
+            )
         self.input_shape = check_input_shape(input_shape, images=True)
         self.small = stem == "small"
         kernel, stride, padding = (3, 1, _ONE) if self.small else (7, 2, _THREE)
         self.conv = wide_conv(
             self.input_shape[-1],
-            _WIDTHS[0],
+            widths[0],
             (kernel, kernel),
             (stride, stride),
             padding=padding,
             use_bias=False,
             rngs=rngs,
         )
-        self.norm = batch_norm(_WIDTHS[0], rngs=rngs)
+        self.norm = batch_norm(widths[0], rngs=rngs)
         groups = []
-        before = _WIDTHS[0]
-        for group, (width, count) in enumerate(zip(_WIDTHS, blocks, strict=True)):
+        before = widths[0]
+        for group, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             for block in range(count):
                 stride = 2 if group > 0 and block == 0 else 1
                 groups.append(BasicBlock(before, width, stride, rngs=rngs))
@@ -115,13 +125,21 @@ class ResNet(nnx.Module):
         Raises:
             ValueError: If the images have another size or are integers.
         """
+        return self.activations(x)[-1]
+
+    def activations(self, x: Images) -> list[Array]:
+        """Return what leaves the stem, every block and the head (the logits), float32.
+
+        Arguments and errors as of a call.
+        """
         x = as_input(x, self.input_shape)
         x = nnx.relu(self.norm(self.conv(x)))
         if not self.small:
             x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=_ONE)  # pyright: ignore[reportArgumentType]
+        found = [x]
         for block in self.blocks:
-            x = block(x)
-        return self.head(jnp.mean(x, axis=(1, 2)))
+            found.append(block(found[-1]))
+        return [*found, self.head(jnp.mean(found[-1], axis=(1, 2)))]
 
 
 class ResNet18(ResNet):
