@@ -19,6 +19,7 @@ class ToyDevice(AbstractDevice):
         "r_low": Parameter(8e4, "ohm", "resistance at x = 1", "test"),
         "seconds": Parameter(5.0, "s", "time from 0 to 1 at 1 V", "test"),
         "retention": Parameter(1e9, "s", "time constant at rest", "test"),
+        "hurry": Parameter(0.0, "-", "rate at rest grows as (T / 300 K)^hurry", "test", zero=True),
         "read_voltage": Parameter(0.1, "V", "read", "test"),
         "ambient_temperature": Parameter(300.0, "K", "ambient", "test"),
         "grain": Parameter(0.0, "-", "standard deviation of x of a drawn state", "test", zero=True),
@@ -28,6 +29,7 @@ class ToyDevice(AbstractDevice):
     r_low: jax.Array
     seconds: jax.Array
     retention: jax.Array
+    hurry: jax.Array
     read_voltage: jax.Array
     ambient_temperature: jax.Array
     grain: jax.Array
@@ -66,7 +68,8 @@ class ToyDevice(AbstractDevice):
         return jnp.ones(())
 
     def rest(self, state, duration):
-        return state * jnp.exp(-duration / self.retention)
+        rate = (self.ambient_temperature / 300.0) ** self.hurry / self.retention
+        return state * jnp.exp(-duration * rate)
 
     def read_warm(self, state, fields, elapsed, workspace):
         return self._resistance(state)

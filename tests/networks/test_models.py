@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import pytest
 from flax import nnx
 
 from analogjax import networks
-from analogjax.networks._layers import _by_products, max_pool
+from analogjax.networks._layers import _FEW_PLACES, _by_products, _convolve_by_shape, max_pool
 
 # Every ResNet is the same code: one block in each group keeps the tests fast.
 CASES = {
@@ -153,6 +154,41 @@ def test_convolution_by_products_is_the_convolution(size, padding):
         np.testing.assert_allclose(own, lax, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("pixels", "size", "patches"), [(4, 3, True), (6, 3, False), (6, 1, True)])
+def test_the_form_of_a_convolution_follows_its_shape(pixels, size, patches):
+    around = ((size // 2, size // 2),) * 2
+    assert (pixels**2 <= _FEW_PLACES or size == 1) is patches
+    x = jax.random.normal(jax.random.key(0), (2, pixels, pixels, 8), jnp.float32)
+    kernel = jax.random.normal(jax.random.key(1), (size, size, 8, 4), jnp.float32)
+
+    def loss(form, x, kernel):
+        return jnp.sum(form(x, kernel, (1, 1), around, dimension_numbers=_IMAGES) ** 2)
+
+    own, lax = (
+        jax.grad(loss, argnums=(1, 2))(form, x, kernel)
+        for form in (_convolve_by_shape, jax.lax.conv_general_dilated)
+    )
+    for ours, theirs in zip(own, lax, strict=True):
+        # float32 sums of up to 72 squares in another order.
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-6 * float(jnp.abs(theirs).max()))
+    text = jax.jit(partial(loss, _convolve_by_shape)).lower(x, kernel).as_text()
+    # Lowered for the CPU that the tests run on.
+    assert ("stablehlo.convolution" not in text) is patches
+
+
+_IMAGES = ("NHWC", "HWIO", "NHWC")
+
+
+def test_activations_of_one_width():
+    model = networks.build(
+        "resnet", input_shape=(16, 16, 3), classes=10, rngs=nnx.Rngs(0), blocks=(3,), widths=(8,)
+    )
+    model.eval()
+    found = model.activations(images("resnet"))
+    assert [a.shape for a in found] == [(4, 4, 4, 8)] * 4 + [(4, 10)]
+    np.testing.assert_array_equal(found[-1], model(images("resnet")))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("reduce", ["stride", "pool"])
 def test_convnet_has_576_inputs_to_its_head(reduce):
@@ -244,6 +280,10 @@ def test_the_same_seed_gives_the_same_weights():
         (
             lambda r: networks.ResNet34(stem="tiny", rngs=r),
             r"Argument `stem` must be one of .*, but is 'tiny'.*\.",
+        ),
+        (
+            lambda r: networks.ResNet((1, 1), widths=(8,), rngs=r),
+            r"Argument `widths` must be one for each of the 2 groups of blocks, but is \(8,\)\.",
         ),
     ],
 )

@@ -136,6 +136,19 @@ def test_rereads_follow_the_device_at_rest(toy_device):
         table.errors_after(2.0)
 
 
+def test_rereads_know_where_the_device_was_kept(toy_device):
+    # Decay goes as (T / 300 K)^2 here: at 600 K, 4 times as fast; written and read at 300 K.
+    device = toy_device(retention=100.0, hurry=2.0)
+    cold, warm = (
+        program(device, noise="none", delays=(50.0,), storage_temperature=t) for t in (None, 600.0)
+    )
+    np.testing.assert_array_equal(cold.achieved, warm.achieved)
+    x = (1e5 - warm.achieved) / 2e4
+    np.testing.assert_allclose(
+        warm.reread[0], 1e5 - 2e4 * x * np.exp(-4 * 50.0 / 100.0), rtol=1e-12
+    )
+
+
 def test_no_delay_is_no_reread(toy_device):
     table = program(toy_device(), noise="none", delays=())
     assert table.reread.shape == (0, 3, 16)
@@ -236,6 +249,7 @@ def test_table_round_trip_and_dataset(toy_device):
         (dict(noise="loud"), "`noise` must be 'standard', 'none'"),
         (dict(controller="best"), "`controller` must be None or a controller"),
         (dict(delays=(-1.0,)), "`delays` must be finite and at least 0 s"),
+        (dict(storage_temperature=0.0), "`storage_temperature` must be finite and above 0 K"),
     ],
 )
 def test_wrong_arguments_get_one_sentence(toy_device, monkeypatch, change, message):
