@@ -115,7 +115,9 @@ def one_network(config, run, dataset, test, tables, blocks: int, seed: int) -> d
         checkpoints=run.path / f"checkpoints_{blocks}_{seed}", progress=run.progress, log=run.log,
     )  # fmt: skip
     model = trained.model
-    hardware = Hardware.from_tables(tables, bits=config.bits[0], mapping=MAPPINGS[config.mapping])
+    hardware = Hardware.from_tables(
+        tables, bits=config.bits[0], mapping=MAPPINGS[config.mapping], error="gaussian"
+    )
     key = jax.random.fold_in(jax.random.key(seed), 1)
     accuracy = transfer_accuracy(
         model, hardware, test, bits=config.bits, chips=config.chips, key=key
@@ -214,7 +216,7 @@ def report(config, run, dataset, found) -> None:
         f"One stem, blocks of two convolutions of {config.width} channels, one head; only the "
         f"number of blocks changes. {len(dataset.train.y):,} images of {dataset.name} to train "
         f"on, the same recipe for all, {len(seeds)} networks of each depth, each written into "
-        f"{config.chips} chips with the write errors of the level tables (mapping: "
+        f"{config.chips} chips with Gaussian write errors as large as those of the table of most levels (mapping: "
         f"{config.mapping}). Batch normalisation stays digital, with the statistics of the "
         "digital network.",
     )
