@@ -216,9 +216,9 @@ def report(config, run, dataset, found) -> None:
         f"One stem, blocks of two convolutions of {config.width} channels, one head; only the "
         f"number of blocks changes. {len(dataset.train.y):,} images of {dataset.name} to train "
         f"on, the same recipe for all, {len(seeds)} networks of each depth, each written into "
-        f"{config.chips} chips with Gaussian write errors as large as those of the table of most levels (mapping: "
-        f"{config.mapping}). Batch normalisation stays digital, with the statistics of the "
-        "digital network.",
+        f"{config.chips} chips with Gaussian write errors as large as those of the level table "
+        f"(mapping: {config.mapping}). Batch normalisation stays digital, with the statistics of "
+        "the digital network.",
     )
     run.table(
         "Test accuracy [%] by bits per device, mean over networks and chips",
