@@ -64,6 +64,8 @@ class Config:
     reduced: str | None = None
     """File of a reduced model that was distilled before (`stages/reduced.npz` of a run of
     `programming`); null distils it, or takes it from the cache."""
+    exclude: list[str] = field(default_factory=list)
+    """Layers, or modules around layers, that stay digital."""
     full: float = 16.0
     """SET that brings a nominal device from its start to fraction 1 [s]."""
     mild: Spread = field(default_factory=lambda: Spread(0.05, 0.0005))
@@ -150,7 +152,7 @@ class Study:
 
     def analog(self, model, *, noisy: bool = False):
         """Put a digital network on these devices."""
-        return convert_to_analog(model, self.hardware(noisy=noisy))
+        return convert_to_analog(model, self.hardware(noisy=noisy), exclude=self.config.exclude)
 
     def devices(self, model) -> int:
         """Return the number of devices."""
@@ -310,7 +312,9 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
         run.metric(f"masked_{case}", float(own["masked"].mean()), "devices masked in a step")
     run.section(
         "What is compared",
-        f"{config.network.name} on {dataset.name}, {devices} devices in pairs. All networks start "
+        f"{config.network.name} on {dataset.name}, {devices} devices in pairs"
+        + (f" (digital: {', '.join(config.exclude)}). " if config.exclude else ". ")
+        + "All networks start "
         f"from the same digital ones ({config.training.epochs} epochs; "
         f"{100 * digital:.2f} % in the mean of {config.seeds} seeds, on the "
         f"{'whole test set' if config.images is None else f'first {config.images} test images'}). "
