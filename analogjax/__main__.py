@@ -4,4 +4,6 @@ import sys
 
 from .cli import main
 
-sys.exit(main())
+# Guarded, because the processes of a sweep import the module they were started from.
+if __name__ == "__main__":
+    sys.exit(main())

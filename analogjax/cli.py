@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import re
 import sys
 import time
 import traceback
@@ -26,12 +24,15 @@ common keys:
   platform=auto        or cpu, gpu, tpu
 
 A run that was interrupted goes on from its last finished stage when it is started again with the
-same --out. A folder that holds another configuration is refused.
+same --out. A folder that holds another configuration is refused. A sweep that is started again runs
+only what is not finished.
 
 examples:
   analogjax run vacancy_dynamics
   analogjax run vacancy_dynamics seed=1 --out my_run
   analogjax run vacancy_dynamics -m seed=0,1,2 --out my_sweep
+  analogjax run vacancy_dynamics -m seed=0,1,2 --out my_sweep --jobs 2
+  analogjax run vacancy_dynamics -m seed=0,1,2 --out my_sweep --launcher slurm --partition gpu
 """
 
 
@@ -103,21 +104,56 @@ def _parser() -> argparse.ArgumentParser:
         "--print-config", action="store_true", help="print the resolved configuration and stop"
     )
 
+    _add_launcher(run.add_argument_group("where the runs of a sweep run (with -m)"))
+
     show = commands.add_parser("show", help="summary of a finished run")
     show.add_argument("folder", metavar="RUN_FOLDER", type=Path)
 
     compare = commands.add_parser("compare", help="metrics of several runs side by side")
-    compare.add_argument("folders", metavar="RUN_FOLDER", type=Path, nargs="+")
+    compare.add_argument(
+        "folders",
+        metavar="RUN_FOLDER",
+        type=Path,
+        nargs="+",
+        help="run folders, or one sweep's folder, whose table is also written into it",
+    )
+    compare.add_argument(
+        "--metrics",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="metrics of a sweep to show, as in 'accuracy_*' (may be given again)",
+    )
     return parser
+
+
+def _add_launcher(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--jobs", type=int, metavar="N", help="runs at the same time, each a process of its own"
+    )
+    group.add_argument(
+        "--launcher",
+        metavar="KIND",
+        help=f"one of {', '.join(runs.LAUNCHERS)} (default: serial, or processes with --jobs)",
+    )
+    group.add_argument("--cpus", type=int, metavar="N", help="cores of a run")
+    group.add_argument("--gpus", type=int, metavar="N", help="GPUs of a run")
+    slurm = "; with --launcher slurm"
+    group.add_argument("--time", type=int, default=60, metavar="MIN", help=f"minutes{slurm}")
+    group.add_argument("--memory", type=float, metavar="GB", help=f"memory of a run{slurm}")
+    group.add_argument("--partition", metavar="NAME", help=f"partition of the cluster{slurm}")
+    group.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help=f"any other option of sbatch, as in account=lab{slurm}",
+    )
 
 
 def _report(error: Exception, with_traceback: bool = False) -> int:
     """Print an error and return the exit code: one sentence for a wrong input, else everything."""
-    # The checks of the package's arguments say "Argument `x` must be ...": a value of the
-    # configuration that reaches them is the user's mistake, not the program's.
-    wrong_input = isinstance(error, runs.UsageError) or (
-        isinstance(error, ValueError) and str(error).startswith("Argument `")
-    )
+    wrong_input = runs.is_wrong_input(error)
     if with_traceback or not wrong_input:
         traceback.print_exception(error)
     if wrong_input:
@@ -145,7 +181,11 @@ def _run(options: argparse.Namespace) -> int:
         if options.multirun:
             code = _sweep(options, out)
         else:
-            _run_one(runs.compose(options.name, options.overrides), out)
+            if _launcher(options) != runs.Launcher():
+                raise runs.UsageError(
+                    "Arguments such as --jobs and --launcher must come with -m, but -m is missing."
+                )
+            runs.execute(runs.compose(options.name, options.overrides), out)
             code = 0
     except KeyboardInterrupt:
         print(f"interrupted: start it again with --out {out} to go on", file=sys.stderr)
@@ -154,60 +194,41 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
-def _run_one(composed: runs.Composed, out: Path) -> None:
-    folder = runs.RunFolder(
-        out,
-        composed.resolved,
-        name=composed.name,
-        title=composed.title,
-        summary=composed.summary,
-    )
-    if folder.finished:
-        print(f"{composed.name}: already finished, nothing to compute")
-        return
-    from . import plotting
-
-    with plotting.style():
-        composed.module.run(composed.config, folder)
-        folder.finish()
-
-
 def _sweep(options: argparse.Namespace, out: Path) -> int:
-    if (out / "config.yaml").is_file():
-        raise runs.UsageError(
-            f"Argument `--out` must be the parent of a sweep's run folders, "
-            f"but {str(out)!r} is a run folder itself."
-        )
-    jobs = runs.sweep(options.overrides)
-    for job in jobs:
-        runs.compose(options.name, job)  # every typo is told before the first job starts
-    swept = runs.swept_keys(options.overrides)
-    failed, folders = [], []
-    for i, job in enumerate(jobs):
-        name = _job_name([word for word in job if word.partition("=")[0] in swept])
-        print(f"[{i + 1}/{len(jobs)}] {name}", file=sys.stderr, flush=True)
-        try:
-            # Composed again, because precision belongs to the job and is set on the way.
-            _run_one(runs.compose(options.name, job), out / name)
-            folders.append(out / name)
-        except Exception as error:
-            _report(error, options.traceback)
-            failed.append(name)
-    if len(folders) > 1:
-        runs.compare(folders)
+    launcher = _launcher(options)
+    sweep = runs.ask(options.name, options.overrides, out, here=launcher.kind == "serial")
+    failed = runs.launch(
+        sweep.jobs, launcher, lambda text: print(text, file=sys.stderr, flush=True)
+    )
+    runs.compare_sweep(out)
     if failed:
-        print(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}", file=sys.stderr)
+        print(
+            f"{len(failed)} of {len(sweep.jobs)} runs failed: {', '.join(failed)}", file=sys.stderr
+        )
+        print(
+            f"logs: {out / 'logs'}; the same command runs only what is not finished",
+            file=sys.stderr,
+        )
     return 1 if failed else 0
 
 
-def _job_name(overrides: list[str]) -> str:
-    """Return the name of a job's folder: its swept overrides, made fit for a file system."""
-    text = ",".join(overrides) or "run"
-    name = re.sub(r"[^A-Za-z0-9._=,+-]", "_", text)
-    if name != text or len(name) > 100:
-        # Two different jobs must never share a folder.
-        name = f"{name[:90]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return name
+def _launcher(options: argparse.Namespace) -> runs.Launcher:
+    more = {}
+    for word in options.slurm:
+        key, sign, value = word.partition("=")
+        if not (key and sign):
+            raise runs.UsageError(f"Argument `--slurm` must be OPTION=VALUE, but is {word!r}.")
+        more[key] = value
+    return runs.Launcher(
+        kind=options.launcher or ("processes" if options.jobs else "serial"),
+        at_once=options.jobs,
+        cpus=options.cpus,
+        gpus=options.gpus,
+        minutes=options.time,
+        memory=options.memory,
+        partition=options.partition,
+        more=more,
+    )
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -216,7 +237,14 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    runs.compare(options.folders)
+    if len(options.folders) == 1 and runs.is_sweep(options.folders[0]):
+        runs.compare_sweep(options.folders[0], options.metrics)
+    elif options.metrics:
+        raise runs.UsageError(
+            "Argument `--metrics` must come with one sweep's folder, but others are given."
+        )
+    else:
+        runs.compare(options.folders)
     return 0
 
 

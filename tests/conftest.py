@@ -54,6 +54,17 @@ def project(tmp_path_factory, monkeypatch):
     return root
 
 
+@pytest.fixture(scope="module")
+def module_project(tmp_path_factory):
+    """The same for all tests of a file."""
+    from analogjax.runs import _library
+
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_library, "PACKAGE", _module("fake_project").make(root))
+        yield root
+
+
 @pytest.fixture(scope="session")
 def toy_device():
     """Return the class `ToyDevice`: one number for a state, closed forms, quick to compile."""

@@ -66,6 +66,10 @@ def run(config, run):
         raise ValueError("Argument `label` must be harmless, but is 'refused'.")
     first = run.stage("solve", solve)
     die_before("fit")
+    died = run.path / "died"
+    if config.label == "dies" and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     logarithm = np.log(first["voltage"].clip(1e-9))
     second = run.stage("fit", lambda: {"rate": -np.polyfit(first["time"], logarithm, 1)[0]})
     die_before("metrics")

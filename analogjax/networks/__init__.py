@@ -32,6 +32,10 @@ from .statistics import WeightStatistics as WeightStatistics
 from .statistics import weight_statistics as weight_statistics
 from .tables import TableNetwork as TableNetwork
 from .tables import table_network as table_network
+from .torch_weights import IMAGENET_MEAN as IMAGENET_MEAN
+from .torch_weights import IMAGENET_STD as IMAGENET_STD
+from .torch_weights import load_torch_weights as load_torch_weights
+from .torch_weights import put_torch_weights as put_torch_weights
 from .transfer import fewest_bits as fewest_bits
 from .transfer import tolerated_width as tolerated_width
 from .transfer import transfer_accuracy as transfer_accuracy

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import nnx
 
-from .._checks import check_choice, check_whole
+from .._checks import check_choice, check_finite, check_positive, check_whole
 from .._types import Array, Images, Logits
 from ._layers import as_input, batch_norm, check_input_shape, linear, wide_conv
 
@@ -115,6 +115,32 @@ class ResNet(nnx.Module):
                 before = width
         self.blocks = nnx.List(groups)
         self.head = linear(before, classes, rngs=rngs)
+        self.normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    def normalise_inputs(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Have the network compute with (x - mean) / std, as in the training of its weights.
+
+        A digital operation before the first converter. It is not folded into the first
+        convolution, which pads the *normalised* image with zeros: with padding of grey values that
+        would be exact inside the image, but not along its border.
+
+        Args:
+            mean: Mean of each channel.
+            std: Standard deviation of each channel.
+
+        Raises:
+            ValueError: If there are not as many as channels, or a deviation is not above 0.
+        """
+        channels = self.input_shape[-1]
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) != channels:
+                raise ValueError(
+                    f"Argument `{name}` must have {channels} values, one a channel, "
+                    f"but has {len(values)}."
+                )
+        check_finite("mean", mean)
+        check_positive("std", std)
+        self.normalisation = tuple(map(float, mean)), tuple(map(float, std))
 
     def __call__(self, x: Images) -> Logits:
         """Return the logits (batch, classes), float32.
@@ -133,6 +159,9 @@ class ResNet(nnx.Module):
         Arguments and errors as of a call.
         """
         x = as_input(x, self.input_shape)
+        if self.normalisation is not None:
+            mean, std = jnp.asarray(self.normalisation, jnp.float32).reshape(2, 1, 1, 1, -1)
+            x = (x - mean) / std
         x = nnx.relu(self.norm(self.conv(x)))
         if not self.small:
             x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=_ONE)  # pyright: ignore[reportArgumentType]

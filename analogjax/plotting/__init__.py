@@ -42,3 +42,5 @@ from .style import figure as figure
 from .style import label_panels as label_panels
 from .style import prefixed as prefixed
 from .style import style as style
+from .sweeps import SweepLine as SweepLine
+from .sweeps import metrics_against as metrics_against

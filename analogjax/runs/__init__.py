@@ -7,7 +7,12 @@ from ._compose import compose as compose
 from ._compose import sweep as sweep
 from ._compose import swept_keys as swept_keys
 from ._errors import UsageError as UsageError
+from ._errors import is_wrong_input as is_wrong_input
 from ._folder import RunFolder as RunFolder
+from ._job import execute as execute
+from ._launch import LAUNCHERS as LAUNCHERS
+from ._launch import Launcher as Launcher
+from ._launch import launch as launch
 from ._ledger import Ledger as Ledger
 from ._library import Library as Library
 from ._library import descriptions as descriptions
@@ -23,3 +28,6 @@ from ._summary import compare as compare
 from ._summary import expand as expand
 from ._summary import read as read
 from ._summary import show as show
+from ._sweep import ask as ask
+from ._sweep import is_sweep as is_sweep
+from ._table import compare_sweep as compare_sweep

@@ -1,11 +1,13 @@
-"""Files that are either whole or absent: write beside the target, then rename over it."""
+"""Files that are either whole or absent, whoever else is writing, and locks that die with us."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ def write_with(path: Path, writer: Callable[[Path], Any]) -> None:
             saver may choose its format by the suffix).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{_PREFIX}{os.getpid()}-{path.name}")
+    partial = path.with_name(f"{_PREFIX}{_unique()}-{path.name}")
     try:
         writer(partial)
         # A rename within one folder is atomic: a reader, or a killed run, sees old or new, no half.
@@ -47,10 +49,45 @@ def write_json(path: Path, value: Any) -> None:
 
 def partial_folder(parent: Path, name: str) -> Path:
     """Return an empty temporary folder beside the target, to be filled and then renamed."""
-    folder = parent / f"{_PREFIX}{os.getpid()}-{name}"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = parent / f"{_PREFIX}{_unique()}-{name}"
     folder.mkdir(parents=True)
     return folder
+
+
+def _unique() -> str:
+    # Two machines that share a disk may have processes of the same number.
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock among processes, on a file that is made if it is missing.
+
+    The system drops the lock when its holder ends, however it ends.
+
+    Args:
+        path: The file that is locked. Its content is neither read nor changed.
+        wait: Whether to wait while another process holds the lock.
+
+    Yields:
+        Whether the lock is held: False if another process has it and `wait` is False. True where
+        the file system knows no locks, too: there is nothing to learn from it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield True
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
 
 
 def remove_partial(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _stages
+from . import _atomic, _stages
 from ._library import PACKAGE
 from ._setup import cache_folder
 
@@ -25,6 +25,8 @@ def cached(
 ) -> tuple[dict[str, np.ndarray], bool]:
     """Return named arrays from the cache, or compute and keep them.
 
+    Of processes that want the same arrays at the same time, one computes and the others wait.
+
     Args:
         kind: What they are; becomes a folder under `cache_folder()`.
         key: Plain values that determine them: configuration, seed, fingerprints of data.
@@ -37,14 +39,25 @@ def cached(
         again.
     """
     file = cache_file(kind, key, code=code)
-    if file.is_file():
-        try:
-            return _stages.load(file), True
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            file.unlink(missing_ok=True)
-    arrays = _stages.as_arrays(kind, compute())
-    _stages.save(file, arrays)
+    if (found := _load(file)) is not None:
+        return found, True
+    with _atomic.locked(file.with_suffix(".lock")):
+        if (found := _load(file)) is not None:  # by another process in the meantime
+            return found, True
+        arrays = _stages.as_arrays(kind, compute())
+        _stages.save(file, arrays)
     return arrays, False
+
+
+def _load(file: Path) -> dict[str, np.ndarray] | None:
+    """Return the arrays of a file, None if it is missing or cannot be read."""
+    try:
+        return _stages.load(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        file.unlink(missing_ok=True)
+        return None
 
 
 def cache_file(kind: str, key: Mapping[str, Any], *, code: Sequence[str]) -> Path:

@@ -40,7 +40,7 @@ class Composed:
     """The experiment's first paragraph."""
 
 
-def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
+def compose(name: str, overrides: Sequence[str] = (), *, here: bool = True) -> Composed:
     """Compose `configs/NAME.yaml` with overrides onto the experiment's `Config`.
 
     Precision, platform and compile cache are set on the way, before the experiment is loaded.
@@ -48,6 +48,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
     Args:
         name: Name of a configuration.
         overrides: Hydra overrides: `key=value`, `group=option`, `nested.key=value`.
+        here: Whether this process will run it; if not, it is only checked.
 
     Returns:
         The configuration, checked and typed.
@@ -75,7 +76,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
         if key in known:
             _schema.assign(common, key, value, where, "every configuration")
     given = {key for key, _, _ in assignments}
-    _setup.set_up(common.precision, common.platform)
+    _setup.set_up(common.precision, common.platform, here=here)
     file = library.experiment_file(
         main,
         tree.get("experiment") if "experiment" not in dict(values) else dict(values)["experiment"],
@@ -93,7 +94,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composed:
         if key not in known:
             _schema.assign(config, key, value, where, _library.shown(file), extra=known)
     typed, resolved = _schema.finish(config, common)
-    _setup.set_up(resolved["precision"], resolved["platform"])
+    _setup.set_up(resolved["precision"], resolved["platform"], here=here)
     title, summary = _library.docstring(file)
     return Composed(name, module, typed, resolved, title, summary)
 
@@ -122,13 +123,18 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     return [list(job) for job in itertools.product(*axes)]
 
 
-def swept_keys(overrides: Sequence[str]) -> set[str]:
-    """Return the keys that a sweep varies, by which its folders are named."""
-    return {
+def swept_keys(overrides: Sequence[str]) -> list[str]:
+    """Return the keys that a sweep varies, in order, by which its folders are named."""
+    return [
         override.get_key_element()
         for override in _parse(overrides, sweeping=True)
         if override.is_sweep_override()
-    }
+    ]
+
+
+def value_of(override: str) -> Any:
+    """Return the value of one plain override as Hydra reads it."""
+    return _parse([override])[0].value()
 
 
 def _parse(overrides: Sequence[str], sweeping: bool = False) -> list[Override]:

@@ -14,6 +14,23 @@ class UsageError(ValueError):
     """
 
 
+def is_wrong_input(error: BaseException) -> bool:
+    """Return whether an error is the user's mistake, not the program's.
+
+    The checks of the package's arguments say "Argument `x` must be ...": a value of the
+    configuration that reaches them is a wrong input, too.
+    """
+    return isinstance(error, UsageError) or (
+        isinstance(error, ValueError) and str(error).startswith("Argument `")
+    )
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error as one line: its sentence, after its kind where that is not the user's."""
+    text = " ".join(str(error).split())
+    return text if is_wrong_input(error) else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return " (did you mean `...`?)" for the nearest choice, or nothing if none is near.
 

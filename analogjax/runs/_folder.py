@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import numbers
@@ -357,22 +356,9 @@ class RunFolder:
             figure: A Matplotlib figure.
             caption: What to see in it.
         """
-        import matplotlib as mpl
-        import matplotlib.pyplot as plt
-
         self._take("figure", name)
-        images = {}
-        # A fixed salt and no date: the same run draws the same bytes.
-        with mpl.rc_context({"svg.hashsalt": "analogjax"}):
-            for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
-                buffer = io.BytesIO()
-                figure.savefig(
-                    buffer, format=suffix[1:], dpi=180, bbox_inches="tight", metadata=metadata
-                )
-                images[suffix] = buffer.getvalue()
-                _atomic.write_bytes(self.path / "figures" / f"{name}{suffix}", images[suffix])
-        plt.close(figure)
-        self._report.media(f"{name}.png", images[".png"], caption)
+        png = _report.save_figure(self.path / "figures", name, figure)
+        self._report.media(f"{name}.png", png, caption)
 
     def media(self, name: str, content: str | os.PathLike[str] | bytes, caption: str = "") -> None:
         """Save an animation or picture under `figures/`, and put it into the report.
@@ -416,7 +402,9 @@ def _require_same(path: Path, stored: dict[str, Any], own: dict[str, Any]) -> No
         return repr(config[key]) if key in config else "absent"
 
     for key in [*own, *stored]:
-        if say(stored, key) != say(own, key):
+        # A key that another version does not have is one that is not set.
+        unset = stored.get(key) is None and own.get(key) is None
+        if say(stored, key) != say(own, key) and not unset:
             raise UsageError(
                 f"Run folder {str(path)!r} must hold the same configuration, but its key `{key}` "
                 f"is {say(stored, key)} and this run's is {say(own, key)}."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import _atomic
 from ._progress import duration
 
 _MEDIA_TYPES = {
@@ -36,6 +38,25 @@ def media_type(name: str) -> str:
             f"Argument `name` must end in one of {', '.join(_MEDIA_TYPES)}, but is {name!r}."
         )
     return _MEDIA_TYPES[suffix]
+
+
+def save_figure(folder: Path, name: str, figure: Any) -> bytes:
+    """Save a Matplotlib figure as NAME.png and NAME.svg, close it, and return the PNG."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    images = {}
+    # A fixed salt and no date: the same run draws the same bytes.
+    with mpl.rc_context({"svg.hashsalt": "analogjax"}):
+        for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
+            buffer = io.BytesIO()
+            figure.savefig(
+                buffer, format=suffix[1:], dpi=180, bbox_inches="tight", metadata=metadata
+            )
+            images[suffix] = buffer.getvalue()
+            _atomic.write_bytes(folder / f"{name}{suffix}", images[suffix])
+    plt.close(figure)
+    return images[".png"]
 
 
 _FEW_METRICS = 12

@@ -33,7 +33,7 @@ def cache_folder() -> Path:
     return base / "analogjax"
 
 
-def set_up(precision: str = "float64", platform: str = "auto") -> None:
+def set_up(precision: str = "float64", platform: str = "auto", *, here: bool = True) -> None:
     """Set precision, platform and the persistent compilation cache of this process.
 
     Best called before JAX is imported; later calls work too, as long as no array exists that should
@@ -42,6 +42,8 @@ def set_up(precision: str = "float64", platform: str = "auto") -> None:
     Args:
         precision: `float64` (device physics, fits) or `float32` (large networks).
         platform: `auto`, `cpu`, `gpu` or `tpu`.
+        here: Whether this process computes. One that only starts others, perhaps on a machine
+            without the platform, must not take an accelerator's memory from them.
 
     Raises:
         UsageError: If a value is not one of these, or the platform is not to be had here.
@@ -55,6 +57,12 @@ def set_up(precision: str = "float64", platform: str = "auto") -> None:
                 f"Key `{name}` must be one of {', '.join(choices)}, "
                 f"but is {value!r}{nearest(str(value), choices)}."
             )
+    if not here:
+        import jax
+
+        # Not by the environment, which the others inherit.
+        jax.config.update("jax_platforms", "cpu")
+        platform = "auto"
     version = metadata.version("jaxlib")
     if version == "0.10.2":
         raise UsageError(

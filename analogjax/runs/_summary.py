@@ -96,19 +96,19 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 def show(path: str | os.PathLike[str]) -> None:
     """Print the summary of one run: configuration, metrics, times, files."""
     stored = read(path)
-    console = _console(1)
+    out = console(1)
     device = stored.environment.get("device", "unknown device")
     state = "finished" if stored.finished else "not finished: start it again to go on"
     name = stored.environment.get("configuration") or stored.config.get("experiment", "")
-    console.print(f"[bold]{name}[/bold]: {state}; on {device}", highlight=False)
-    console.print(_table(["key", "value"], _rows(stored.config)))
+    out.print(f"[bold]{name}[/bold]: {state}; on {device}", highlight=False)
+    out.print(_table(["key", "value"], _rows(stored.config)))
     if stored.metrics:
-        console.print(_table(["metric", "value"], _rows(stored.metrics)))
+        out.print(_table(["metric", "value"], _rows(stored.metrics)))
     if stored.timings:
         times = {**stored.timings["stages"], "total": stored.timings["total"]}
         rows = [[stage, duration(seconds)] for stage, seconds in times.items()]
-        console.print(_table(["stage", "time"], rows))
-    console.print("files: " + ", ".join(stored.files), highlight=False)
+        out.print(_table(["stage", "time"], rows))
+    out.print("files: " + ", ".join(stored.files), highlight=False)
 
 
 def compare(paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -118,7 +118,7 @@ def compare(paths: Sequence[str | os.PathLike[str]]) -> None:
         paths: Run folders, or parents of a sweep.
     """
     runs = [read(path) for path in expand(paths)]
-    console = _console(len(runs))
+    out = console(len(runs))
     keys = list(dict.fromkeys(key for run in runs for key in run.config))
     differing = [key for key in keys if len({repr(run.config.get(key, "-")) for run in runs}) > 1]
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
@@ -131,23 +131,29 @@ def compare(paths: Sequence[str | os.PathLike[str]]) -> None:
     ]
     table = _table(
         ["", *names],
-        [[key, *(_text(run.config.get(key, "-")) for run in runs)] for key in differing],
+        [[key, *(text(run.config.get(key, "-")) for run in runs)] for key in differing],
     )
     if differing:
         table.add_section()
     for name in metrics:
-        table.add_row(name, *(_text(run.metrics.get(name, "-")) for run in runs))
-    console.print(table)
+        table.add_row(name, *(text(run.metrics.get(name, "-")) for run in runs))
+    out.print(table)
 
 
-def _console(columns: int) -> Any:
+def console(columns: int) -> Any:
+    """Return where tables of so many columns are printed."""
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
+    found = Console()
+    if not found.is_terminal:
         # In a pipe nobody sees a window's edge: cut nothing off.
-        console = Console(width=60 + 60 * columns)
-    return console
+        found = Console(width=60 + 60 * columns)
+    return found
+
+
+def print_table(headers: list[str], rows: list[list[str]]) -> None:
+    """Print a table."""
+    console(len(headers)).print(_table(headers, rows))
 
 
 def _table(headers: list[str], rows: list[list[str]]) -> Any:
@@ -164,8 +170,9 @@ def _table(headers: list[str], rows: list[list[str]]) -> Any:
 
 
 def _rows(values: dict[str, Any]) -> list[list[str]]:
-    return [[name, _text(value)] for name, value in values.items()]
+    return [[name, text(value)] for name, value in values.items()]
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return a table's entry as text: floats with six digits."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -132,7 +132,9 @@ def from_stored(
         dataset: The data set it was trained on.
         cached: What the result says of itself.
     """
-    model = network.build(input_shape=dataset.input_shape, classes=len(dataset.classes))
+    model = network.build(
+        input_shape=dataset.input_shape, classes=len(dataset.classes), weights=False
+    )
     model.eval()
     graph, state = nnx.split(model)
     history = History(**{name: arrays[name] for name in History._fields})

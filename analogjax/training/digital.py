@@ -118,7 +118,7 @@ def identity(
 ) -> dict[str, Any]:
     """Return everything that the trained weights depend on, as plain values."""
     described = {
-        "network": dataclasses.asdict(network),
+        "network": network.identity(),
         "training": dataclasses.asdict(config),
         "data": [dataset.name, dataset.fingerprint],
         "seed": seed,

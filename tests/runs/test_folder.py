@@ -139,6 +139,11 @@ def test_another_configuration_is_refused(folder, change, sentence):
         runs.RunFolder(folder.path, CONFIG | change)
 
 
+def test_a_key_that_is_not_set_may_be_new(folder):
+    """As when a later version knows one more."""
+    runs.RunFolder(folder.path, CONFIG | {"new": None})
+
+
 def test_foreign_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(runs.UsageError, match="holds other files"):
