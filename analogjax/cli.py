@@ -24,6 +24,7 @@ common keys:
   seed=0               seed of every random draw
   precision=float64    or float32
   platform=auto        or cpu, gpu, tpu
+  accelerators=1       how many, `all` of this machine, or `cluster` (srun, one process a node)
 
 A run that was interrupted goes on from its last finished stage when it is started again with the
 same --out. A folder that holds another configuration is refused.
@@ -140,6 +141,10 @@ def _run(options: argparse.Namespace) -> int:
         composed = runs.compose(options.name, options.overrides)
         print(OmegaConf.to_yaml(composed.resolved), end="")
         return 0
+    if options.multirun and "accelerators=cluster" in options.overrides:
+        raise runs.UsageError(
+            "Key `accelerators` must be `cluster` without -m only: each run has a job of its own."
+        )
     out = options.out or Path("runs") / options.name / time.strftime("%Y-%m-%d_%H-%M-%S")
     try:
         if options.multirun:
@@ -155,6 +160,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_one(composed: runs.Composed, out: Path) -> None:
+    with (
+        runs.on_accelerators(composed.resolved["accelerators"]),
+        runs.written_by_first(out) as folder,
+    ):
+        _run_in(composed, folder)
+
+
+def _run_in(composed: runs.Composed, out: Path) -> None:
     folder = runs.RunFolder(
         out,
         composed.resolved,
@@ -162,7 +175,7 @@ def _run_one(composed: runs.Composed, out: Path) -> None:
         title=composed.title,
         summary=composed.summary,
     )
-    if folder.finished:
+    if runs.from_first(b"" if folder.finished else None) is not None:
         print(f"{composed.name}: already finished, nothing to compute")
         return
     from . import plotting

@@ -10,6 +10,7 @@ from .analog import drift_analog_weights as drift_analog_weights
 from .analog import keep_arrays as keep_arrays
 from .analog import program_analog_weights as program_analog_weights
 from .analog import read_analog_weights as read_analog_weights
+from .analog import split_tiles as split_tiles
 from .analog import with_chips as with_chips
 from .budget import ChipLoss as ChipLoss
 from .budget import Losses as Losses

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
+from .. import sharding
 from .._types import Array, Float, Int, ScalarLike
 from ..crossbar import (
     Arrays,
@@ -30,7 +32,7 @@ from ..crossbar import (
     write,
 )
 from ..data import check_images, check_labels, to_float
-from .analog import analog_layers, convert_to_analog, layer_name, read_key
+from .analog import analog_layers, convert_to_analog, layer_name, read_key, split_tiles
 from .variables import ArrayState, ChipState, ReadGain, ReadState
 
 
@@ -52,6 +54,7 @@ def accuracy_over_chips(
     exclude: Sequence[str] = (),
     batch: int = 1000,
     parallel: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "bits chips"]:
     """Return the share of inputs that each chip classifies correctly at each bit depth.
 
@@ -74,6 +77,9 @@ def accuracy_over_chips(
         exclude: Layers that stay digital, as in `convert_to_analog`.
         batch: Inputs per forward pass.
         parallel: Chips evaluated side by side; None for one on a CPU, all (at most 16) elsewhere.
+        mesh: Devices of which each evaluates chips of its own, and which share the arrays of a
+            layer if there are more than one along `tiles` (`analogjax.sharding`); None for the
+            surrounding ones.
 
     Raises:
         ValueError: Bits that are no such or more than the level tables speak for, no chips, a time
@@ -88,33 +94,33 @@ def accuracy_over_chips(
     if len(split.y) == 0:
         raise ValueError("Argument `split` must hold at least one input, but is empty.")
     check_images(np.asarray(split.x), getattr(model, "input_shape", np.shape(split.x)[1:]))
-    analog = convert_to_analog(model, hardware, exclude=exclude)
+    mesh = sharding.chosen(mesh)
+    analog = split_tiles(convert_to_analog(model, hardware, exclude=exclude), mesh)
     analog.eval()
     x, y, count = _in_batches(split, batch)
     if parallel is None:
-        parallel = 1 if jax.default_backend() == "cpu" else min(chips, 16)
+        each = -(-chips // sharding.shares(mesh))
+        parallel = 1 if jax.default_backend() == "cpu" else min(each, 16)
     one = jax.ShapeDtypeStruct((1, *x.shape[2:]), x.dtype)
     classes = jax.eval_shape(lambda inputs: analog(to_float(inputs)), one).shape[-1]
     check_labels(np.asarray(split.y), classes)
     graph, states, rest = nnx.split(analog, (ChipState, ArrayState, ReadState, ReadGain), ...)
-    kernels = {name: layer.kernel[...] for name, layer in analog_layers(analog).items()}
+    layers = analog_layers(analog)
+    kernels = {name: layer.kernel[...] for name, layer in layers.items()}
+    tile = next(iter(layers.values())).tile.get_value()
+    keys = sharding.filled(chip_keys(key, chips), mesh)
+    given = (states, rest, kernels, hardware.device, tile, x, y, n_levels)
     correct = _correct(
         graph,
-        states,
-        rest,
-        kernels,
-        hardware.device,
-        hardware.tile,
-        x,
-        y,
-        n_levels,
-        chip_keys(key, chips),
+        *sharding.place(given, mesh),
+        sharding.place(keys, mesh, along=sharding.DATA),
         jnp.asarray(t, jnp.float32),
         mapping=hardware.mapping,
         parallel=parallel,
         compensate=compensate,
+        mesh=mesh,
     )
-    return np.asarray(correct, np.float64) / count
+    return np.asarray(correct, np.float64)[:, :chips] / count
 
 
 def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batch"], int]:
@@ -129,7 +135,7 @@ def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batc
     return jnp.asarray(x.reshape(-1, batch, *x.shape[1:])), jnp.asarray(y.reshape(-1, batch)), count
 
 
-@partial(jax.jit, static_argnames=("graph", "mapping", "parallel", "compensate"))
+@partial(jax.jit, static_argnames=("graph", "mapping", "parallel", "compensate", "mesh"))
 def _correct(
     graph: nnx.GraphDef,
     states: nnx.State,
@@ -146,6 +152,7 @@ def _correct(
     mapping: WeightMapping,
     parallel: int,
     compensate: bool,
+    mesh: Mesh | None,
 ) -> Int[Array, "bits chips"]:
     """Return how many inputs each chip classifies correctly."""
 
@@ -166,7 +173,7 @@ def _correct(
 
         return jnp.sum(jax.lax.map(one_batch, (x, y, jnp.arange(x.shape[0]))), dtype=jnp.int32)
 
-    def one_depth(n):
+    def one_depth(n, keys):
         assigned = {
             name: assign_levels(kernel.astype(jnp.float32), device, n_levels=n, mapping=mapping)
             for name, kernel in kernels.items()
@@ -192,7 +199,10 @@ def _correct(
 
         return jax.lax.map(one_chip, keys, batch_size=parallel)
 
-    return jax.lax.map(one_depth, n_levels)
+    over_depths = sharding.by_device(
+        lambda keys: jax.lax.map(lambda n: one_depth(n, keys), n_levels), mesh, out_axis=1
+    )
+    return sharding.whole(over_depths(keys), mesh)
 
 
 def _with_values(states: nnx.State, values: dict[str, dict[str, Any]]) -> nnx.State:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _stages
+from . import _processes, _stages
 from ._library import PACKAGE
 from ._setup import cache_folder
 
@@ -37,13 +37,16 @@ def cached(
         again.
     """
     file = cache_file(kind, key, code=code)
-    if file.is_file():
-        try:
-            return _stages.load(file), True
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            file.unlink(missing_ok=True)
+    try:
+        found = _stages.find(file)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        found = None
+        file.unlink(missing_ok=True)
+    if found is not None:
+        return found, True
     arrays = _stages.as_arrays(kind, compute())
-    _stages.save(file, arrays)
+    if _processes.is_first():
+        _stages.save(file, arrays)
     return arrays, False
 
 

@@ -7,7 +7,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from ._accelerators import check_accelerators
 from ._errors import UsageError, nearest
+from ._processes import join_cluster
 
 PRECISIONS = ("float64", "float32")
 """Values of the key `precision`."""
@@ -33,7 +35,9 @@ def cache_folder() -> Path:
     return base / "analogjax"
 
 
-def set_up(precision: str = "float64", platform: str = "auto") -> None:
+def set_up(
+    precision: str = "float64", platform: str = "auto", accelerators: str = "1"
+) -> None:
     """Set precision, platform and the persistent compilation cache of this process.
 
     Best called before JAX is imported; later calls work too, as long as no array exists that should
@@ -42,9 +46,10 @@ def set_up(precision: str = "float64", platform: str = "auto") -> None:
     Args:
         precision: `float64` (device physics, fits) or `float32` (large networks).
         platform: `auto`, `cpu`, `gpu` or `tpu`.
+        accelerators: Of `cluster` the process joins its job; the others ask for nothing yet.
 
     Raises:
-        UsageError: If a value is not one of these, or the platform is not to be had here.
+        UsageError: If a value is not one of these, there is no job to join, or the platform is not to be had here.
     """
     for name, value, choices in (
         ("precision", precision, PRECISIONS),
@@ -55,6 +60,7 @@ def set_up(precision: str = "float64", platform: str = "auto") -> None:
                 f"Key `{name}` must be one of {', '.join(choices)}, "
                 f"but is {value!r}{nearest(str(value), choices)}."
             )
+    check_accelerators(accelerators)
     version = metadata.version("jaxlib")
     if version == "0.10.2":
         raise UsageError(
@@ -82,6 +88,8 @@ def set_up(precision: str = "float64", platform: str = "auto") -> None:
         jax.config.update("jax_enable_x64", precision == "float64")
         if platform != "auto":
             jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
+    if accelerators == "cluster":
+        join_cluster()
     if platform != "auto":
         _require_platform(platform)
 
