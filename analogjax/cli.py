@@ -24,7 +24,7 @@ common keys:
   seed=0               seed of every random draw
   precision=float64    or float32
   platform=auto        or cpu, gpu, tpu
-  accelerators=1       how many, `all` of this machine, or `cluster` (srun, one process a node)
+  accelerators=1       how many, `all` of this machine, or `cluster` (a process for each, srun)
 
 A run that was interrupted goes on from its last finished stage when it is started again with the
 same --out. A folder that holds another configuration is refused.

@@ -7,8 +7,8 @@ take `mesh=`; without it they use the one that surrounds them (`over`, which the
 its key `accelerators`), and one device if there is none. Random numbers belong to inputs, chips and
 arrays, so that neither the number of devices nor that of processes changes a draw.
 
-A job of several processes (`jax.distributed`) runs the same program in each, on one mesh of all their
-devices. What functions return is whole in every process.
+A job of several processes (`jax.distributed`) runs the same program in each, on one mesh of all
+their devices. What functions return is whole in every process.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ def test_the_command_over_processes_and_devices(tmp_path):
             metrics[place] = json.loads((own[0] / "metrics.json").read_text())
             # A second time the report is missing, and its stages are read back by the first.
             (own[0] / "report.html").unlink()
-        assert "read back" in said[0] and "read back" not in said[1]
+        assert "read back" in said[0]
+        assert "read back" not in said[1]
     for place in ("virtual", "cluster"):
         assert metrics[place].keys() == metrics["one"].keys()
         # The same network to rounding: at most an input on an edge changes sides.
@@ -134,8 +135,9 @@ def test_the_command_over_processes_and_devices(tmp_path):
 
 def test_meshes():
     mesh = sharding.make_mesh()
-    assert mesh.axis_names == ("data", "tiles") and sharding.shares(mesh) == 1
-    assert sharding.chosen(None) is None and sharding.shares(None) == 1
+    assert mesh.axis_names == ("data", "tiles")
+    assert sharding.shares(mesh) == sharding.shares(None) == 1
+    assert sharding.chosen(None) is None
     with sharding.over(mesh):
         assert sharding.chosen(None) == mesh
         with sharding.over(None):
@@ -144,7 +146,7 @@ def test_meshes():
     assert sharding.chosen(explicit).axis_types == (AxisType.Auto,)
     with pytest.raises(ValueError, match="Argument `mesh` must have an axis 'data'"):
         sharding.chosen(jax.make_mesh((1,), ("x",), axis_types=(AxisType.Auto,)))
-    with pytest.raises(ValueError, match="Argument `devices` must be at least 1 and at most .* 9"):
+    with pytest.raises(ValueError, match=r"Argument `devices` must be at least 1 and at most .* 9"):
         sharding.make_mesh(9)
     with pytest.raises(ValueError, match="Argument `tiles` must divide the number of devices, 1"):
         sharding.make_mesh(1, tiles=2)
@@ -153,7 +155,7 @@ def test_meshes():
 def test_a_batch_has_equal_shares(monkeypatch):
     monkeypatch.setattr(sharding, "shares", lambda mesh: 8)
     sharding.check_shared(24, None)
-    with pytest.raises(ValueError, match="Argument `batch` must be a multiple of 8, .* but is 100"):
+    with pytest.raises(ValueError, match=r"Argument `batch` must be a multiple of 8, .* is 100"):
         sharding.check_shared(100, None)
 
 
@@ -165,7 +167,7 @@ def test_the_key_is_checked(value):
 
 def test_too_many_accelerators():
     with (
-        pytest.raises(UsageError, match="at most what JAX finds here, 1 .* but is 4x2"),
+        pytest.raises(UsageError, match=r"at most what JAX finds here, 1 .* but is 4x2"),
         runs.on_accelerators("4x2"),
     ):
         pass

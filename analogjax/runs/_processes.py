@@ -34,8 +34,8 @@ def join_cluster() -> None:
         jax.distributed.initialize(num_processes=count, process_id=number)
     except (ValueError, RuntimeError) as error:
         raise UsageError(
-            "Key `accelerators` must be `cluster` in a job of several processes only (srun, mpirun, "
-            "or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set), "
+            "Key `accelerators` must be `cluster` in a job of several processes only (srun, "
+            "mpirun, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set), "
             f"but JAX says: {error}"
         ) from error
 
@@ -85,7 +85,7 @@ def arrays_from_first(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndar
 
 @contextlib.contextmanager
 def written_by_first(folder: Path) -> Iterator[Path]:
-    """Yield the folder to write to: this one for the first process of a job, elsewhere a throw-away.
+    """Yield the folder to write to: this one for the first process of a job, else a throw-away.
 
     All processes of a job run the same program; one of them speaks and writes.
     """
@@ -99,20 +99,6 @@ def written_by_first(folder: Path) -> Iterator[Path]:
         contextlib.redirect_stderr(silence),
     ):
         yield Path(elsewhere) / "run"
-
-
-def from_first(content: bytes | None) -> bytes | None:
-    """Return what the first process of a job has been given (see `analogjax.sharding.shared`)."""
-    if not _distributed():
-        return content
-    from .. import sharding
-
-    return sharding.shared(content)
-
-
-def writes() -> bool:
-    """Whether this process is the one that writes files."""
-    return not _distributed() or _first()
 
 
 def _several() -> bool:

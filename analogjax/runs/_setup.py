@@ -35,9 +35,7 @@ def cache_folder() -> Path:
     return base / "analogjax"
 
 
-def set_up(
-    precision: str = "float64", platform: str = "auto", accelerators: str = "1"
-) -> None:
+def set_up(precision: str = "float64", platform: str = "auto", accelerators: str = "1") -> None:
     """Set precision, platform and the persistent compilation cache of this process.
 
     Best called before JAX is imported; later calls work too, as long as no array exists that should
@@ -49,7 +47,8 @@ def set_up(
         accelerators: Of `cluster` the process joins its job; the others ask for nothing yet.
 
     Raises:
-        UsageError: If a value is not one of these, there is no job to join, or the platform is not to be had here.
+        UsageError: If a value is not one of these, there is no job to join, or the platform is not
+            to be had here.
     """
     for name, value, choices in (
         ("precision", precision, PRECISIONS),

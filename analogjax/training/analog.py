@@ -78,8 +78,8 @@ class AnalogTraining:
                 deviations, as in `TrainingConfig`; None does not clip.
             seed: Of the batches and chips.
             mesh: Devices that share each batch, and the arrays of a layer if the mesh has more than
-                one device along `tiles` (`analogjax.sharding`); None for the surrounding ones. Draws
-                are those of one device, sums are so to their rounding.
+                one along `tiles` (`analogjax.sharding`); None for the surrounding ones. Draws are
+                those of one device, sums are so to their rounding.
 
         Raises:
             ValueError: A number that is no such, a batch larger than the split, or one of which
