@@ -139,28 +139,34 @@ def _constrained(tree: Any, mesh: Mesh | None, spec: PartitionSpec) -> Any:
 
 
 def by_device(
-    function: Callable[..., Any], mesh: Mesh | None, *, out_axis: int = 0
-) -> Callable[..., Any]:
+    function: Callable[[Any, Any], Any], mesh: Mesh | None, *, out_axis: int = 0
+) -> Callable[[Any, Any], Any]:
     """Return a function of which each device computes its share by itself; inside compiled code.
 
     Args:
-        function: Of arrays with one first axis, of which every device gets its part; what else it
-            uses is whole on every device. Returns arrays, `out_axis` of them likewise.
+        function: Of a tree of arrays with one first axis, of which every device gets its part, and
+            of a tree that is whole on every device. It must not use other traced values. Returns
+            arrays of which `out_axis` is that axis again.
         mesh: The devices, along `data`; None for one, which computes all.
         out_axis: The axis of the results along which the devices' parts are put together.
     """
     if mesh is None:
         return function
-    # Where arrays are split too, the compiler still has that axis to itself.
-    mine = {DATA} if shares(mesh, TILES) > 1 else set(mesh.axis_names)
-    return jax.shard_map(
-        function,
-        mesh=mesh,
-        in_specs=PartitionSpec(DATA),
-        out_specs=PartitionSpec(*[None] * out_axis, DATA),
-        axis_names=mine,
-        check_vma=False,
-    )
+
+    def together(own: Any, given: Any) -> Any:
+        arrays, others = eqx.partition(given, eqx.is_array)
+        mapped = jax.shard_map(
+            lambda own, arrays: function(own, eqx.combine(arrays, others)),
+            mesh=mesh,
+            in_specs=(PartitionSpec(DATA), PartitionSpec()),
+            out_specs=PartitionSpec(*[None] * out_axis, DATA),
+            # Where arrays are split, too, the compiler still has their axis to itself.
+            axis_names={DATA} if shares(mesh, TILES) > 1 else set(mesh.axis_names),
+            check_vma=False,
+        )
+        return mapped(own, arrays)
+
+    return together
 
 
 def filled(keys: jax.Array, mesh: Mesh | None) -> jax.Array:

@@ -109,12 +109,12 @@ def accuracy_over_chips(
     kernels = {name: layer.kernel[...] for name, layer in layers.items()}
     tile = next(iter(layers.values())).tile.get_value()
     keys = sharding.filled(chip_keys(key, chips), mesh)
-    given = (states, rest, kernels, hardware.device, tile, x, y, n_levels)
+    at = jnp.asarray(t, jnp.float32)
+    given = (states, rest, kernels, hardware.device, tile, x, y, n_levels, at)
     correct = _correct(
         graph,
-        *sharding.place(given, mesh),
+        sharding.place(given, mesh),
         sharding.place(keys, mesh, along=sharding.DATA),
-        jnp.asarray(t, jnp.float32),
         mapping=hardware.mapping,
         parallel=parallel,
         compensate=compensate,
@@ -137,6 +137,16 @@ def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batc
 
 @partial(jax.jit, static_argnames=("graph", "mapping", "parallel", "compensate", "mesh"))
 def _correct(
+    graph: nnx.GraphDef, given: Any, keys: Array, *, mesh: Mesh | None, **options: Any
+) -> Int[Array, "bits chips"]:
+    """Return how many inputs each chip classifies correctly, each device its own chips."""
+    each = sharding.by_device(
+        lambda keys, given: _of_chips(graph, *given, keys=keys, **options), mesh, out_axis=1
+    )
+    return sharding.whole(each(keys, given), mesh)
+
+
+def _of_chips(
     graph: nnx.GraphDef,
     states: nnx.State,
     rest: nnx.State,
@@ -146,13 +156,12 @@ def _correct(
     x: Array,
     y: Int[Array, "batches batch"],
     n_levels: Int[Array, " bits"],
-    keys: Array,
     t: Float[Array, ""],
     *,
+    keys: Array,
     mapping: WeightMapping,
     parallel: int,
     compensate: bool,
-    mesh: Mesh | None,
 ) -> Int[Array, "bits chips"]:
     """Return how many inputs each chip classifies correctly."""
 
@@ -173,7 +182,7 @@ def _correct(
 
         return jnp.sum(jax.lax.map(one_batch, (x, y, jnp.arange(x.shape[0]))), dtype=jnp.int32)
 
-    def one_depth(n, keys):
+    def one_depth(n):
         assigned = {
             name: assign_levels(kernel.astype(jnp.float32), device, n_levels=n, mapping=mapping)
             for name, kernel in kernels.items()
@@ -199,10 +208,7 @@ def _correct(
 
         return jax.lax.map(one_chip, keys, batch_size=parallel)
 
-    over_depths = sharding.by_device(
-        lambda keys: jax.lax.map(lambda n: one_depth(n, keys), n_levels), mesh, out_axis=1
-    )
-    return sharding.whole(over_depths(keys), mesh)
+    return jax.lax.map(one_depth, n_levels)
 
 
 def _with_values(states: nnx.State, values: dict[str, dict[str, Any]]) -> nnx.State:

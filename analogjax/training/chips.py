@@ -194,8 +194,8 @@ def _on_chips(
     """
     others = []
 
-    def program(keys: Array) -> PyTree:
-        (key,) = keys
+    def program(keys: Array, given: Any) -> PyTree:
+        (key,), (state, family, trained, t) = keys, given
         analog = nnx.merge(graph, state)
         chip = family.chip(analog, trained, key=key, t=t)
         model = chip.model
@@ -206,7 +206,8 @@ def _on_chips(
         others.append(other)
         return jax.tree.map(lambda x: x[None], arrays)
 
-    networks, failed = eqx.combine(sharding.by_device(program, mesh)(keys), others[-1])
+    given = state, family, trained, t
+    networks, failed = eqx.combine(sharding.by_device(program, mesh)(keys, given), others[-1])
     return networks, sharding.whole(failed, mesh)
 
 
@@ -215,14 +216,14 @@ def _right(graph, state, x, y, keys, number, *, mesh: Mesh | None) -> Int[Array,
     """Return how many inputs of a batch the chip of each device classifies correctly."""
     arrays, others = eqx.partition(state, eqx.is_array)
 
-    def count(own: PyTree) -> Int[Array, "1"]:
-        held, key = jax.tree.map(lambda x: x[0], own)
+    def count(own: PyTree, given: Any) -> Int[Array, "1"]:
+        (held, key), (x, y, number) = jax.tree.map(lambda x: x[0], own), given
         fresh = jax.random.fold_in(key, number)
         model = read_analog_weights(nnx.merge(graph, eqx.combine(held, others)), key=fresh)
         answers = model(to_float(x))
         return jnp.sum(jnp.argmax(answers, axis=-1) == y, dtype=jnp.int32)[None]
 
-    return sharding.whole(sharding.by_device(count, mesh)((arrays, keys)), mesh)
+    return sharding.whole(sharding.by_device(count, mesh)((arrays, keys), (x, y, number)), mesh)
 
 
 def mismatch_matrix(

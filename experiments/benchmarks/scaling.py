@@ -27,7 +27,14 @@ from _measure import interleaved, parser, save, table, versions
 from flax import nnx
 
 from analogjax import sharding
-from analogjax.crossbar import CurrentDomain, DeviceStatistics, GaussianError, Hardware, Tile
+from analogjax.crossbar import (
+    CurrentDomain,
+    DeviceStatistics,
+    GaussianError,
+    Hardware,
+    Tile,
+    WeightMapping,
+)
 from analogjax.data import Split
 from analogjax.networks import (
     NetworkConfig,
@@ -132,7 +139,8 @@ def on_tiles(numbers):
     network, shape, classes, each = CASES["mlp"]
     model = network.build(input_shape=shape, classes=classes)
     device = DeviceStatistics(1e3, 4e4, GaussianError(0.05, space="G"))
-    hardware = Hardware(device, bits=None, tile=Tile(CurrentDomain(output_noise=0.1), 64, 128))
+    tile, mapping = Tile(CurrentDomain(output_noise=0.1), 64, 128), WeightMapping(space="G")
+    hardware = Hardware(device, mapping, bits=None, tile=tile)
     analog, data = convert_to_analog(model, hardware), images(8 * each, shape, classes)
     chip = program_analog_weights(analog, key=jax.random.key(1))
     x = jnp.asarray(data.x, jnp.float32) / 255
@@ -209,21 +217,22 @@ def on_links(n, numbers):
 
 
 def main():
-    """Print three tables."""
+    """Print the tables."""
     out = parser(__doc__).parse_args().out
     numbers = {"versions": versions("jax", "jaxlib", "flax")}
     rows = on_links(8, numbers)
     header = ("network", "parameters", "batch each", "arithmetic [ms]", "sent [MB]")
     print(f"\n8 devices at {ARITHMETIC:.0e} operations a second each; time to send [ms] over\n")
     print(table(rows, (*header, *LINKS)), flush=True)
+    header = ("network", "devices", "largest difference", "sent [byte]", "formula", "step [ms]")
+    for name, case in CASES.items():
+        rows = weak_scaling(name, case, numbers)
+        print("\nWeak scaling; devices are virtual and share the cores\n")
+        print(table(rows, header), flush=True)
     rows = on_tiles(numbers)
     header = ("data x tiles", "outputs off", "loss off", "step sends [byte]", "read sends [byte]")
     print("\nMLP on arrays of 64 rows, batch of 512\n")
     print(table(rows, header), flush=True)
-    rows = [row for name, case in CASES.items() for row in weak_scaling(name, case, numbers)]
-    header = ("network", "devices", "largest difference", "sent [byte]", "formula", "step [ms]")
-    print("\nWeak scaling; devices are virtual and share the cores\n")
-    print(table(rows, header))
     save(out, numbers)
 
 
