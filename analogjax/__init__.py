@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import plotting as plotting
     from . import programming as programming
     from . import runs as runs
+    from . import sharding as sharding
     from . import simulation as simulation
     from . import stimuli as stimuli
     from . import training as training
@@ -37,6 +38,7 @@ _SUBPACKAGES = (
     "plotting",
     "programming",
     "runs",
+    "sharding",
     "simulation",
     "stimuli",
     "training",

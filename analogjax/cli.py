@@ -22,6 +22,7 @@ common keys:
   seed=0               seed of every random draw
   precision=float64    or float32
   platform=auto        or cpu, gpu, tpu
+  accelerators=1       how many, `all` of this machine, or `cluster` (a process for each, srun)
 
 A run that was interrupted goes on from its last finished stage when it is started again with the
 same --out. A folder that holds another configuration is refused. A sweep that is started again runs
@@ -176,6 +177,10 @@ def _run(options: argparse.Namespace) -> int:
         composed = runs.compose(options.name, options.overrides)
         print(OmegaConf.to_yaml(composed.resolved), end="")
         return 0
+    if options.multirun and "accelerators=cluster" in options.overrides:
+        raise runs.UsageError(
+            "Key `accelerators` must be `cluster` without -m only: each run has a job of its own."
+        )
     out = options.out or Path("runs") / options.name / time.strftime("%Y-%m-%d_%H-%M-%S")
     try:
         if options.multirun:

@@ -14,8 +14,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
+from .. import sharding
 from .._checks import check_positive, check_whole, is_traced
 from .._types import Array, Float, ScalarLike
 from .domain import AbstractDomain
@@ -28,11 +30,14 @@ class Tile(eqx.Module):
         domain: How an array multiplies.
         rows: Most word lines of an array.
         columns: Most bit lines of an array; a pair of devices takes two, a reference one.
+        mesh: Devices over which the arrays of a layer are split, along its axis `tiles`; None for
+            one (see `analogjax.sharding`).
     """
 
     domain: AbstractDomain
     rows: int = eqx.field(static=True, default=512)
     columns: int = eqx.field(static=True, default=512)
+    mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         """Raise unless the sizes are such."""
@@ -61,7 +66,8 @@ class Tile(eqx.Module):
         """
         layout = self.layout(_inputs(shape), shape[-1], shape[0])
         keys = jax.random.split(key, layout.grid)
-        return jax.vmap(jax.vmap(lambda k: self.domain.draw(k, *layout.array, shape[0])))(keys)
+        drawn = jax.vmap(jax.vmap(lambda k: self.domain.draw(k, *layout.array, shape[0])))(keys)
+        return self._split(drawn, layout)
 
     def prepare(
         self,
@@ -88,7 +94,7 @@ class Tile(eqx.Module):
             return over(tile, row, spread)
 
         over = jax.vmap(along, in_axes=(0, _axis(line), _axis(variance)))
-        return over(layout.cut(g), line, variance)
+        return self._split(over(self._split(layout.cut(g), layout), line, variance), layout)
 
     def multiply(
         self,
@@ -126,7 +132,15 @@ class Tile(eqx.Module):
 
         axes = (0, _axis(drawn), _axis(keys))
         across = jax.vmap(one, in_axes=(None, *axes))
-        return jax.vmap(across, in_axes=(0, *axes))(layout.rows_of(x), prepared, drawn, keys)
+        shares = jax.vmap(across, in_axes=(0, *axes))(layout.rows_of(x), prepared, drawn, keys)
+        return self._split(shares, layout)
+
+    def _split(self, tree: PyTree, layout: Layout) -> PyTree:
+        """Return what every array has, split over devices along the longer side of the grid."""
+        if self.mesh is None or max(layout.grid) == 1:
+            return tree
+        longer = int(layout.grid[1] > layout.grid[0])
+        return sharding.split(tree, self.mesh, longer, along=sharding.TILES)
 
 
 class Layout(eqx.Module):

@@ -11,6 +11,7 @@ from .analog import keep_arrays as keep_arrays
 from .analog import layer_name as layer_name
 from .analog import program_analog_weights as program_analog_weights
 from .analog import read_analog_weights as read_analog_weights
+from .analog import split_tiles as split_tiles
 from .analog import with_chips as with_chips
 from .budget import ChipLoss as ChipLoss
 from .budget import Losses as Losses

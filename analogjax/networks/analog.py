@@ -9,6 +9,7 @@ with converters, wires and amplifiers of their own (`analogjax.crossbar.Tile`).
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,10 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
+from .. import sharding
 from .._types import Array, Float, ScalarLike
 from ..crossbar import (
     Arrays,
@@ -415,6 +418,26 @@ def keep_arrays(analog: Model) -> Model:
     new = nnx.clone(analog)
     for layer in analog_layers(new).values():
         layer.arrays.set_value(layer.prepared())
+    return new
+
+
+def split_tiles(analog: Model, mesh: Mesh | None) -> Model:
+    """Return a new model whose arrays are split over devices, their outputs added up over them.
+
+    For models that are too large for one device, or whose arrays are many: a forward pass then
+    exchanges what the arrays of a layer say. Draws are the same; sums are so to their rounding.
+
+    Args:
+        analog: A model, on tiles or not; it is left as it is.
+        mesh: A mesh with an axis `tiles` (`analogjax.sharding.make_mesh`); None, or one device
+            along it, for arrays that are not split.
+    """
+    new = nnx.clone(analog)
+    mesh = mesh if sharding.shares(mesh, sharding.TILES) > 1 else None
+    for _, node in nnx.iter_graph(new):
+        tile = node.get_value() if isinstance(node, TileParam) else None
+        if tile is not None and tile.mesh != mesh:
+            node.set_value(dataclasses.replace(tile, mesh=mesh))
     return new
 
 

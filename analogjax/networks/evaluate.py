@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
+from .. import sharding
 from .._types import Array, Float, Int, ScalarLike
 from ..crossbar import (
     Arrays,
@@ -30,7 +32,7 @@ from ..crossbar import (
     write,
 )
 from ..data import check_images, check_labels, to_float
-from .analog import analog_layers, convert_to_analog, layer_name, read_key
+from .analog import analog_layers, convert_to_analog, layer_name, read_key, split_tiles
 from .variables import ArrayState, ChipState, ReadGain, ReadState
 
 
@@ -52,6 +54,7 @@ def accuracy_over_chips(
     exclude: Sequence[str] = (),
     batch: int = 1000,
     parallel: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "bits chips"]:
     """Return the share of inputs that each chip classifies correctly at each bit depth.
 
@@ -74,6 +77,9 @@ def accuracy_over_chips(
         exclude: Layers that stay digital, as in `convert_to_analog`.
         batch: Inputs per forward pass.
         parallel: Chips evaluated side by side; None for one on a CPU, all (at most 16) elsewhere.
+        mesh: Devices of which each evaluates chips of its own, and which share the arrays of a
+            layer if there are more than one along `tiles` (`analogjax.sharding`); None for the
+            surrounding ones.
 
     Raises:
         ValueError: Bits that are no such or more than the level tables speak for, no chips, a time
@@ -88,33 +94,33 @@ def accuracy_over_chips(
     if len(split.y) == 0:
         raise ValueError("Argument `split` must hold at least one input, but is empty.")
     check_images(np.asarray(split.x), getattr(model, "input_shape", np.shape(split.x)[1:]))
-    analog = convert_to_analog(model, hardware, exclude=exclude)
+    mesh = sharding.chosen(mesh)
+    analog = split_tiles(convert_to_analog(model, hardware, exclude=exclude), mesh)
     analog.eval()
     x, y, count = _in_batches(split, batch)
     if parallel is None:
-        parallel = 1 if jax.default_backend() == "cpu" else min(chips, 16)
+        each = -(-chips // sharding.shares(mesh))
+        parallel = 1 if jax.default_backend() == "cpu" else min(each, 16)
     one = jax.ShapeDtypeStruct((1, *x.shape[2:]), x.dtype)
     classes = jax.eval_shape(lambda inputs: analog(to_float(inputs)), one).shape[-1]
     check_labels(np.asarray(split.y), classes)
     graph, states, rest = nnx.split(analog, (ChipState, ArrayState, ReadState, ReadGain), ...)
-    kernels = {name: layer.kernel[...] for name, layer in analog_layers(analog).items()}
+    layers = analog_layers(analog)
+    kernels = {name: layer.kernel[...] for name, layer in layers.items()}
+    tile = next(iter(layers.values())).tile.get_value()
+    keys = sharding.filled(chip_keys(key, chips), mesh)
+    at = jnp.asarray(t, jnp.float32)
+    given = (states, rest, kernels, hardware.device, tile, x, y, n_levels, at)
     correct = _correct(
         graph,
-        states,
-        rest,
-        kernels,
-        hardware.device,
-        hardware.tile,
-        x,
-        y,
-        n_levels,
-        chip_keys(key, chips),
-        jnp.asarray(t, jnp.float32),
+        sharding.place(given, mesh),
+        sharding.place(keys, mesh, along=sharding.DATA),
         mapping=hardware.mapping,
         parallel=parallel,
         compensate=compensate,
+        mesh=mesh,
     )
-    return np.asarray(correct, np.float64) / count
+    return np.asarray(correct, np.float64)[:, :chips] / count
 
 
 def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batch"], int]:
@@ -129,8 +135,18 @@ def _in_batches(split: Any, batch: int) -> tuple[Array, Int[Array, "batches batc
     return jnp.asarray(x.reshape(-1, batch, *x.shape[1:])), jnp.asarray(y.reshape(-1, batch)), count
 
 
-@partial(jax.jit, static_argnames=("graph", "mapping", "parallel", "compensate"))
+@partial(jax.jit, static_argnames=("graph", "mapping", "parallel", "compensate", "mesh"))
 def _correct(
+    graph: nnx.GraphDef, given: Any, keys: Array, *, mesh: Mesh | None, **options: Any
+) -> Int[Array, "bits chips"]:
+    """Return how many inputs each chip classifies correctly, each device its own chips."""
+    each = sharding.by_device(
+        lambda keys, given: _of_chips(graph, *given, keys=keys, **options), mesh, out_axis=1
+    )
+    return sharding.whole(each(keys, given), mesh)
+
+
+def _of_chips(
     graph: nnx.GraphDef,
     states: nnx.State,
     rest: nnx.State,
@@ -140,9 +156,9 @@ def _correct(
     x: Array,
     y: Int[Array, "batches batch"],
     n_levels: Int[Array, " bits"],
-    keys: Array,
     t: Float[Array, ""],
     *,
+    keys: Array,
     mapping: WeightMapping,
     parallel: int,
     compensate: bool,

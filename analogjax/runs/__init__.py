@@ -1,5 +1,6 @@
 """Run folders, configurations and progress: what surrounds an experiment, without any physics."""
 
+from ._accelerators import on_accelerators as on_accelerators
 from ._cache import cache_file as cache_file
 from ._cache import cached as cached
 from ._compose import Composed as Composed
@@ -19,6 +20,10 @@ from ._library import descriptions as descriptions
 from ._library import locate as locate
 from ._portions import from_arrays as from_arrays
 from ._portions import to_arrays as to_arrays
+from ._processes import arrays_from_first as arrays_from_first
+from ._processes import from_first as from_first
+from ._processes import is_first as is_first
+from ._processes import written_by_first as written_by_first
 from ._progress import Progress as Progress
 from ._progress import duration as duration
 from ._setup import cache_folder as cache_folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _atomic, _stages
+from . import _atomic, _processes, _stages
 from ._library import PACKAGE
 from ._setup import cache_folder
 
@@ -41,20 +42,21 @@ def cached(
     file = cache_file(kind, key, code=code)
     if (found := _load(file)) is not None:
         return found, True
-    with _atomic.locked(file.with_suffix(".lock")):
+    # Of the processes of one job the first locks, and all compute with it.
+    first = _processes.is_first()
+    with _atomic.locked(file.with_suffix(".lock")) if first else contextlib.nullcontext():
         if (found := _load(file)) is not None:  # by another process in the meantime
             return found, True
         arrays = _stages.as_arrays(kind, compute())
-        _stages.save(file, arrays)
+        if first:
+            _stages.save(file, arrays)
     return arrays, False
 
 
 def _load(file: Path) -> dict[str, np.ndarray] | None:
     """Return the arrays of a file, None if it is missing or cannot be read."""
     try:
-        return _stages.load(file)
-    except FileNotFoundError:
-        return None
+        return _stages.find(file)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         file.unlink(missing_ok=True)
         return None

@@ -76,7 +76,7 @@ def compose(name: str, overrides: Sequence[str] = (), *, here: bool = True) -> C
         if key in known:
             _schema.assign(common, key, value, where, "every configuration")
     given = {key for key, _, _ in assignments}
-    _setup.set_up(common.precision, common.platform, here=here)
+    _setup.set_up(common.precision, common.platform, common.accelerators, here=here)
     file = library.experiment_file(
         main,
         tree.get("experiment") if "experiment" not in dict(values) else dict(values)["experiment"],
@@ -94,7 +94,7 @@ def compose(name: str, overrides: Sequence[str] = (), *, here: bool = True) -> C
         if key not in known:
             _schema.assign(config, key, value, where, _library.shown(file), extra=known)
     typed, resolved = _schema.finish(config, common)
-    _setup.set_up(resolved["precision"], resolved["platform"], here=here)
+    _setup.set_up(resolved["precision"], resolved["platform"], resolved["accelerators"], here=here)
     title, summary = _library.docstring(file)
     return Composed(name, module, typed, resolved, title, summary)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import numbers
@@ -21,7 +22,7 @@ import numpy as np
 from . import _atomic, _environment, _portions, _report, _stages
 from ._errors import UsageError
 from ._progress import Progress, ProgressDisplay, duration
-from ._schema import flatten
+from ._schema import CommonKeys, flatten
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -102,6 +103,9 @@ class RunFolder:
             stored = OmegaConf.to_container(OmegaConf.load(file))
             # Compared as the file would hold it, so that tuples and lists are the same.
             own = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(self.config)))
+            # A run from before a common key came had its default.
+            common = dataclasses.asdict(CommonKeys())
+            stored = {key: common[key] for key in common.keys() & own.keys()} | stored
             _require_same(self.path, flatten(stored), flatten(own))
             return True
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
@@ -161,9 +165,10 @@ class RunFolder:
         """
         self._take("stage", name)
         file = self.path / "stages" / f"{name}.npz"
-        if file.is_file():
+        stored = _stages.find(file)
+        if stored is not None:
             self.log(f"stage {name}: read back")
-            return _stages.load(file)
+            return stored
         start = time.perf_counter()
         arrays = _stages.as_arrays(name, compute())
         seconds = time.perf_counter() - start
@@ -206,10 +211,11 @@ class RunFolder:
         every = float(os.environ.get("ANALOGJAX_STORE_SECONDS", 20)) if every is None else every
         state = start()
         file = self.path / "stages" / f"{name}.{version}part.npz"
-        if file.is_file():
-            state = _portions.from_arrays(_stages.load(file), state)
+        stored = _stages.find(file)
+        if stored is not None:
+            state = _portions.from_arrays(stored, state)
             self.log(f"stage {name}: goes on at {done(state)} of {total}")
-        stored = time.perf_counter()
+        last = time.perf_counter()
         with self.progress(name, total) as progress:
             before = done(state)
             if before:
@@ -219,9 +225,9 @@ class RunFolder:
                 now = done(state)
                 progress.advance(now - before)
                 before = now
-                if time.perf_counter() - stored > every and now < total:
+                if time.perf_counter() - last > every and now < total:
                     _stages.save(file, _portions.to_arrays(state))
-                    stored = time.perf_counter()
+                    last = time.perf_counter()
         return state
 
     @contextlib.contextmanager

@@ -9,7 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from . import _atomic, _library
+from . import _atomic, _library, _processes
+from ._accelerators import on_accelerators
 from ._compose import Composed, compose
 from ._errors import is_wrong_input, sentence
 from ._folder import REPORT, RunFolder
@@ -25,21 +26,26 @@ def execute(composed: Composed, out: str | os.PathLike[str]) -> None:
     Raises:
         UsageError: If the folder holds something else.
     """
-    folder = RunFolder(
-        out,
-        composed.resolved,
-        name=composed.name,
-        title=composed.title,
-        summary=composed.summary,
-    )
-    if folder.finished:
-        print(f"{composed.name}: already finished, nothing to compute")
-        return
-    from .. import plotting
+    with (
+        on_accelerators(composed.resolved["accelerators"]),
+        _processes.written_by_first(Path(out)) as place,
+    ):
+        folder = RunFolder(
+            place,
+            composed.resolved,
+            name=composed.name,
+            title=composed.title,
+            summary=composed.summary,
+        )
+        # Asked of the first process of a job: the others write elsewhere.
+        if _processes.from_first(b"" if folder.finished else None) is not None:
+            print(f"{composed.name}: already finished, nothing to compute")
+            return
+        from .. import plotting
 
-    with plotting.style():
-        composed.module.run(composed.config, folder)
-        folder.finish()
+        with plotting.style():
+            composed.module.run(composed.config, folder)
+            folder.finish()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,9 @@ class CommonKeys:
     platform: str = "auto"
     """`auto`, `cpu`, `gpu` or `tpu`."""
 
+    accelerators: str = "1"
+    """How many: a number, `all` of this machine, `cluster`, or `4x2` (see `analogjax.sharding`)."""
+
 
 def common() -> Any:
     """Return the common keys with their defaults, as a typed OmegaConf node."""

@@ -7,7 +7,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from ._accelerators import check_accelerators
 from ._errors import UsageError, nearest
+from ._processes import join_cluster
 
 PRECISIONS = ("float64", "float32")
 """Values of the key `precision`."""
@@ -33,7 +35,13 @@ def cache_folder() -> Path:
     return base / "analogjax"
 
 
-def set_up(precision: str = "float64", platform: str = "auto", *, here: bool = True) -> None:
+def set_up(
+    precision: str = "float64",
+    platform: str = "auto",
+    accelerators: str = "1",
+    *,
+    here: bool = True,
+) -> None:
     """Set precision, platform and the persistent compilation cache of this process.
 
     Best called before JAX is imported; later calls work too, as long as no array exists that should
@@ -42,11 +50,13 @@ def set_up(precision: str = "float64", platform: str = "auto", *, here: bool = T
     Args:
         precision: `float64` (device physics, fits) or `float32` (large networks).
         platform: `auto`, `cpu`, `gpu` or `tpu`.
+        accelerators: Of `cluster` the process joins its job; the others ask for nothing yet.
         here: Whether this process computes. One that only starts others, perhaps on a machine
             without the platform, must not take an accelerator's memory from them.
 
     Raises:
-        UsageError: If a value is not one of these, or the platform is not to be had here.
+        UsageError: If a value is not one of these, there is no job to join, or the platform is not
+            to be had here.
     """
     for name, value, choices in (
         ("precision", precision, PRECISIONS),
@@ -57,6 +67,7 @@ def set_up(precision: str = "float64", platform: str = "auto", *, here: bool = T
                 f"Key `{name}` must be one of {', '.join(choices)}, "
                 f"but is {value!r}{nearest(str(value), choices)}."
             )
+    check_accelerators(accelerators)
     if not here:
         import jax
 
@@ -90,6 +101,8 @@ def set_up(precision: str = "float64", platform: str = "auto", *, here: bool = T
         jax.config.update("jax_enable_x64", precision == "float64")
         if platform != "auto":
             jax.config.update("jax_platforms", "cpu" if platform == "cpu" else None)
+    if accelerators == "cluster" and here:
+        join_cluster()
     if platform != "auto":
         _require_platform(platform)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _atomic
+from . import _atomic, _processes
 
 
 def as_arrays(stage: str, values: Any) -> dict[str, np.ndarray]:
@@ -55,7 +56,17 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     _atomic.write_with(path, write)
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
+def find(path: Path) -> dict[str, np.ndarray] | None:
+    """Return the arrays of an `.npz` file; None if there is no such file.
+
+    In a job of several processes those of the first one's file: what one computes all compute.
+    """
+    mine = _processes.is_first() and path.is_file()
+    content = _processes.from_first(path.read_bytes() if mine else None)
+    return None if content is None else load(io.BytesIO(content))
+
+
+def load(path: Path | io.BytesIO) -> dict[str, np.ndarray]:
     """Read the arrays of an `.npz` file."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
+from .. import sharding
 from .._types import Array
 from ..data import augment, to_float
 from .config import TrainingConfig
@@ -57,9 +59,16 @@ def make_optimiser(config: TrainingConfig, steps: int) -> optax.GradientTransfor
 
 
 def make_step(
-    graph: nnx.GraphDef, optimiser: optax.GradientTransformation, config: TrainingConfig
+    graph: nnx.GraphDef,
+    optimiser: optax.GradientTransformation,
+    config: TrainingConfig,
+    mesh: Mesh | None = None,
 ) -> Callable[..., tuple[State, Array, Array]]:
-    """Return the compiled step: (state, x, y, chosen, key) -> (state, loss, correct answers)."""
+    """Return the compiled step: (state, x, y, chosen, key) -> (state, loss, correct answers).
+
+    With a mesh each device has its share of the batch. What is said of the whole batch (the mean of
+    the loss, the statistics of a batch normalisation) is that of the whole: the compiler adds up.
+    """
 
     def loss(parameters: nnx.State, other: nnx.State, x: Array, y: Array) -> Any:
         model = nnx.merge(graph, parameters, other, copy=True)
@@ -76,7 +85,7 @@ def make_step(
 
     @jax.jit
     def step(state: State, x: Array, y: Array, chosen: Array, key: Array) -> Any:
-        x, y = x[chosen], y[chosen]
+        x, y = sharding.split((x[chosen], y[chosen]), mesh)
         if config.flip or config.shift:
             x = augment(key, x, flip=config.flip, padding=config.shift)
         else:
@@ -88,7 +97,7 @@ def make_step(
         parameters: Any = optax.apply_updates(state.parameters, updates)
         if sigmas is not None:
             parameters = clip_kernels(parameters, sigmas)
-        return State(parameters, other, moments), value, correct
+        return sharding.whole((State(parameters, other, moments), value, correct), mesh)
 
     return step
 

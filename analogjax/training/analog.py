@@ -11,11 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from .. import sharding
 from .._checks import check_between, check_positive, check_whole
 from .._types import Array, Float, Int
 from ..data import Split, to_float
+from ..networks import split_tiles
 from ._steps import State, clip_kernels
 from .families import AbstractFamily, Precise
 
@@ -56,6 +59,7 @@ class AnalogTraining:
         family_rate: float = 1.0,
         clip_sigma: float | None = None,
         seed: int = 0,
+        mesh: Mesh | None = None,
     ):
         """Prepare.
 
@@ -73,9 +77,13 @@ class AnalogTraining:
             clip_sigma: After each step every kernel is clipped to this many of its own standard
                 deviations, as in `TrainingConfig`; None does not clip.
             seed: Of the batches and chips.
+            mesh: Devices that share each batch, and the arrays of a layer if the mesh has more than
+                one along `tiles` (`analogjax.sharding`); None for the surrounding ones. Draws are
+                those of one device, sums are so to their rounding.
 
         Raises:
-            ValueError: A number that is no such, or a batch larger than the split.
+            ValueError: A number that is no such, a batch larger than the split, or one of which
+                devices get no equal shares.
         """
         check_whole("steps", steps)
         check_whole("batch", batch)
@@ -86,10 +94,13 @@ class AnalogTraining:
         self.clip_sigma = clip_sigma
         check_between("batch", float(batch), 1.0, float(len(split.y)))
         self.steps, self.batch, self.seed = steps, batch, seed
-        self.x, self.y = jnp.asarray(split.x), jnp.asarray(split.y)
-        model = nnx.clone(analog)
+        self.mesh = sharding.chosen(mesh)
+        sharding.check_shared(batch, self.mesh)
+        self.x, self.y = self._inputs(split)
+        model = split_tiles(analog, self.mesh)
         model.train()
         self.family = Precise() if family is None else family
+        self._family = sharding.place(self.family, self.mesh)
         trained = self.family.start(model)
         self.graph, parameters, other = nnx.split(model, nnx.Param, ...)
         schedule = optax.warmup_cosine_decay_schedule(
@@ -109,7 +120,7 @@ class AnalogTraining:
             optax.scale_by_learning_rate(rate),
         )
         both = (parameters, trained)
-        self._start = State(both, other, self.optimiser.init(both))
+        self._start = self._placed(State(both, other, self.optimiser.init(both)))
         self._step, self._scan = eqx.filter_jit(self._one), eqx.filter_jit(self._all)
         self._kept: tuple[int, tuple[Array, Array]] | None = None
 
@@ -134,15 +145,15 @@ class AnalogTraining:
             ValueError: A model of another structure, or another number of inputs.
         """
         check_between("split", float(len(split.y)), float(len(self.y)), float(len(self.y)))
-        model = nnx.clone(analog)
+        model = split_tiles(analog, self.mesh)
         model.train()
         trained = self.family.start(model)
         graph, parameters, other = nnx.split(model, nnx.Param, ...)
         if graph != self.graph:
             raise ValueError("Argument `analog` must be a model of the same structure, but is not.")
         new, both = copy.copy(self), (parameters, trained)
-        new.seed, new.x, new.y = seed, jnp.asarray(split.x), jnp.asarray(split.y)
-        new._start, new._kept = State(both, other, self.optimiser.init(both)), None
+        new.seed, (new.x, new.y) = seed, self._inputs(split)
+        new._start, new._kept = self._placed(State(both, other, self.optimiser.init(both))), None
         return new
 
     def advance(self, tuned: Tuned) -> Tuned:
@@ -157,8 +168,8 @@ class AnalogTraining:
             # Drawn once an epoch: a permutation of all inputs costs more than many a step.
             self._kept = epoch, self._epoch(epoch)
         state, loss, failed = self._step(
-            self.family,
-            tuned.state,
+            self._family,
+            self._placed(tuned.state),
             self.x,
             self.y,
             *self._drawn(count, *self._kept[1]),
@@ -170,6 +181,7 @@ class AnalogTraining:
                 f"but that of step {count + 1} is {float(loss)}."
             )
         # A state that was stored comes back as NumPy arrays.
+        loss, failed = sharding.local((loss, failed), self.mesh)
         return Tuned(
             state,
             jnp.asarray(tuned.loss).at[count].set(loss),
@@ -190,22 +202,31 @@ class AnalogTraining:
         shares = jnp.asarray(np.arange(self.steps) / self.steps, jnp.float32)
         start = self.start()
         state, loss, failed = self._scan(
-            self.family, start.state, self.x, self.y, chosen, keys, shares
+            self._family, start.state, self.x, self.y, chosen, keys, shares
         )
+        loss, failed = sharding.local((loss, failed), self.mesh)
         if not np.all(np.isfinite(loss)):
             raise ValueError("Argument `learning_rate` must be small enough for a finite loss.")
         return Tuned(state, loss, failed, jnp.asarray(self.steps, start.count.dtype))
 
     def model(self, tuned: Tuned) -> nnx.Module:
         """Return the analog model with the parameters of a state, set to evaluation."""
-        parameters, _ = tuned.state.parameters
-        model = nnx.merge(self.graph, parameters, tuned.state.other, copy=True)
+        state = sharding.local(tuned.state, self.mesh)
+        model = nnx.merge(self.graph, state.parameters[0], state.other, copy=True)
         model.eval()
-        return model
+        return split_tiles(model, None)
 
     def trained(self, tuned: Tuned) -> PyTree:
         """Return what the family has trained, as `AbstractFamily.chip` takes it."""
-        return tuned.state.parameters[1]
+        return sharding.local(tuned.state.parameters[1], self.mesh)
+
+    def _inputs(self, split: Split) -> tuple[Array, Array]:
+        """Return inputs and labels, whole on every device."""
+        return sharding.place((jnp.asarray(split.x), jnp.asarray(split.y)), self.mesh)
+
+    def _placed(self, state: State) -> State:
+        """Return a state that is whole on every device."""
+        return sharding.place(state, self.mesh)
 
     @property
     def _per_epoch(self) -> int:
@@ -237,7 +258,8 @@ class AnalogTraining:
     def _one(
         self, family: AbstractFamily, state: State, x, y, chosen, key, progress
     ) -> tuple[State, Array, Array]:
-        inputs, labels = to_float(x[chosen]), y[chosen].astype(jnp.int32)
+        x, y = sharding.split((x[chosen], y[chosen]), self.mesh)
+        inputs, labels = to_float(x), y.astype(jnp.int32)
 
         def loss(both) -> tuple[Array, Any]:
             parameters, trained = both
@@ -254,7 +276,8 @@ class AnalogTraining:
         both: Any = optax.apply_updates(state.parameters, updates)
         if self.clip_sigma is not None:
             both = (clip_kernels(both[0], self.clip_sigma), both[1])
-        return State(both, nnx.merge_state(state.other, seen), moments), value, failed
+        after = State(both, nnx.merge_state(state.other, seen), moments)
+        return sharding.whole((after, value, failed), self.mesh)
 
 
 def _no(leaf: Any) -> bool:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
+from .. import sharding
 from ..data import Dataset, Split
 from ..networks import NetworkConfig
-from ..runs import cache_file, cached, from_arrays, to_arrays
+from ..runs import cache_file, cached, from_arrays, is_first, to_arrays
 from .config import TrainingConfig
 from .digital import History, ShowProgress, TrainedNetwork, check_data, identity, train
 from .evaluate import accuracy
@@ -33,6 +35,7 @@ def train_cached(
     checkpoints: str | os.PathLike[str] | None = None,
     progress: ShowProgress | None = None,
     log: Callable[[str], None] | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainedNetwork:
     """Train a network as `train` does, or return what the same call gave before.
 
@@ -47,12 +50,14 @@ def train_cached(
         checkpoints: Folder for checkpoints, removed when the weights are in the cache.
         progress: Shows progress, as `RunFolder.progress` does.
         log: Told where the weights come from, as `RunFolder.log`.
+        mesh: As in `train`.
 
     Raises:
         ValueError: As `train` does.
     """
     check_data(dataset, config)
-    key = identity(network, dataset, config, seed)
+    mesh = sharding.chosen(mesh)
+    key = identity(network, dataset, config, seed, mesh)
     arrays, found = cached(
         _KIND,
         key,
@@ -66,11 +71,12 @@ def train_cached(
                 # At an epoch of milliseconds the checkpoints would take most of the time.
                 checkpoint_every=2.0,
                 progress=progress,
+                mesh=mesh,
             )
         ),
         code=_CODE,
     )
-    if checkpoints is not None:
+    if checkpoints is not None and is_first():
         shutil.rmtree(checkpoints, ignore_errors=True)
     if log is not None:
         file = cache_file(_KIND, key, code=_CODE)

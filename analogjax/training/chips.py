@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import PRNGKeyArray, PyTree
+from jax.sharding import Mesh
+from jaxtyping import PyTree
 
+from .. import sharding
 from .._checks import check_choice, check_whole
 from .._types import Array, Float, Int
 from ..data import Split, check_images, check_labels, to_float
@@ -27,6 +29,7 @@ from ..networks import (
     compensate_drift,
     keep_arrays,
     read_analog_weights,
+    split_tiles,
 )
 from .families import AbstractFamily
 
@@ -71,6 +74,7 @@ def accuracy_on_chips(
     compensate: bool = False,
     batch: int = 1000,
     advance: Callable[[], Any] | None = None,
+    mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "times chips"]:
     """Return the share of inputs classified correctly, as `evaluate_on_chips` does."""
     return evaluate_on_chips(
@@ -83,6 +87,7 @@ def accuracy_on_chips(
         compensate=compensate,
         batch=batch,
         advance=advance,
+        mesh=mesh,
     ).accuracy
 
 
@@ -97,6 +102,7 @@ def evaluate_on_chips(
     compensate: bool = False,
     batch: int = 1000,
     advance: Callable[[], Any] | None = None,
+    mesh: Mesh | None = None,
 ) -> OnChips:
     """Return what a trained network does on held-out chips, some time after programming.
 
@@ -116,6 +122,9 @@ def evaluate_on_chips(
             programming (global drift compensation, see `analogjax.networks.compensate_drift`).
         batch: Inputs per forward pass.
         advance: Called after each chip and time, as `Progress.advance`.
+        mesh: Devices of which each evaluates chips of its own, and which share the arrays of a
+            layer if there are more than one along `tiles` (`analogjax.sharding`); None for the
+            surrounding ones.
 
     Raises:
         ValueError: No inputs, inputs or labels that do not fit, or a time at which write errors or
@@ -128,7 +137,8 @@ def evaluate_on_chips(
         raise ValueError("Argument `split` must hold at least one input, but is empty.")
     for layer in analog_layers(analog).values():
         layer.device.get_value().check_time(np.asarray(times, float))
-    model = nnx.clone(analog)
+    mesh = sharding.chosen(mesh)
+    model = split_tiles(analog, mesh)
     model.eval()
     batch = min(batch, len(y))
     missing = -len(y) % batch
@@ -140,50 +150,80 @@ def evaluate_on_chips(
     check_labels(y, classes)
     graph, state = nnx.split(model)
     parts = [(x[i : i + batch], labels[i : i + batch]) for i in range(0, len(labels), batch)]
+    parts, state, family, trained = sharding.place((parts, state, family, trained), mesh)
+    # As many at a time as there are devices, a chip on each.
+    together, keys = sharding.shares(mesh), sharding.filled(chips, mesh)
+    groups = [
+        sharding.place(keys[i : i + together], mesh, along=sharding.DATA)
+        for i in range(0, len(keys), together)
+    ]
     right, failed = [], []
     for t in times:
-        for key in chips:
+        for i, group in enumerate(groups):
             at = jnp.asarray(t, jnp.float32)
-            (on_chip, held), bad = _on_chip(
-                graph, state, family, trained, key, at, compensate=compensate
+            (on_chip, held), bad = _on_chips(
+                graph, state, family, trained, group, at, compensate=compensate, mesh=mesh
             )
             # Queued: an accelerator never waits.
             right.append(
                 [
                     # A plain number would be static: one compilation for each batch.
-                    _right(on_chip, held, *part, key, jnp.asarray(number, jnp.int32))
+                    _right(on_chip, held, *part, group, jnp.asarray(number, jnp.int32), mesh=mesh)
                     for number, part in enumerate(parts)
                 ]
             )
             failed.append(bad)
             if advance is not None:
-                advance()
-    shape = (len(times), len(chips))
+                for _ in range(min(together, len(chips) - i * together)):
+                    advance()
+
+    def by_chip(counts: Any) -> Int[np.ndarray, "times chips"]:
+        return np.asarray(counts, np.int64).reshape(len(times), -1)[:, : len(chips)]
+
     counts = np.asarray(jax.device_get(right), np.int64).sum(axis=1)
-    return OnChips(
-        counts.reshape(shape) / len(y), np.asarray(jax.device_get(failed), np.int64).reshape(shape)
-    )
+    return OnChips(by_chip(counts) / len(y), by_chip(jax.device_get(failed)))
 
 
 @eqx.filter_jit
-def _on_chip(graph, state, family, trained, key, t, *, compensate: bool) -> Any:
-    """Return the network on one chip, its arrays solved, and how many devices failed."""
-    analog = nnx.merge(graph, state)
-    chip = family.chip(analog, trained, key=key, t=t)
-    model = chip.model
-    if compensate:
-        new = family.chip(analog, trained, key=key, t=jnp.zeros_like(t)).model
-        model = compensate_drift(model, key=jax.random.fold_in(key, 1), before=new)
-    return nnx.split(keep_arrays(model)), chip.failed
+def _on_chips(
+    graph, state, family, trained, keys, t, *, compensate: bool, mesh: Mesh | None
+) -> Any:
+    """Return the network on a chip of each device, its arrays solved, and how many devices failed.
+
+    Arrays have the chip as their first axis; what else a network consists of is the same for all.
+    """
+    others = []
+
+    def program(keys: Array, given: Any) -> PyTree:
+        (key,), (state, family, trained, t) = keys, given
+        analog = nnx.merge(graph, state)
+        chip = family.chip(analog, trained, key=key, t=t)
+        model = chip.model
+        if compensate:
+            new = family.chip(analog, trained, key=key, t=jnp.zeros_like(t)).model
+            model = compensate_drift(model, key=jax.random.fold_in(key, 1), before=new)
+        arrays, other = eqx.partition((nnx.split(keep_arrays(model)), chip.failed), eqx.is_array)
+        others.append(other)
+        return jax.tree.map(lambda x: x[None], arrays)
+
+    given = state, family, trained, t
+    networks, failed = eqx.combine(sharding.by_device(program, mesh)(keys, given), others[-1])
+    return networks, sharding.whole(failed, mesh)
 
 
 @eqx.filter_jit
-def _right(graph, state, x, y, key: PRNGKeyArray, number) -> Int[Array, ""]:
-    """Return how many inputs of a batch are classified correctly."""
-    fresh = jax.random.fold_in(key, number)
-    model = read_analog_weights(nnx.merge(graph, state), key=fresh)
-    answers = model(to_float(x))
-    return jnp.sum(jnp.argmax(answers, axis=-1) == y, dtype=jnp.int32)
+def _right(graph, state, x, y, keys, number, *, mesh: Mesh | None) -> Int[Array, " chips"]:
+    """Return how many inputs of a batch the chip of each device classifies correctly."""
+    arrays, others = eqx.partition(state, eqx.is_array)
+
+    def count(own: PyTree, given: Any) -> Int[Array, "1"]:
+        (held, key), (x, y, number) = jax.tree.map(lambda x: x[0], own), given
+        fresh = jax.random.fold_in(key, number)
+        model = read_analog_weights(nnx.merge(graph, eqx.combine(held, others)), key=fresh)
+        answers = model(to_float(x))
+        return jnp.sum(jnp.argmax(answers, axis=-1) == y, dtype=jnp.int32)[None]
+
+    return sharding.whole(sharding.by_device(count, mesh)((arrays, keys), (x, y, number)), mesh)
 
 
 def mismatch_matrix(

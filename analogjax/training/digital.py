@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
+from .. import sharding
 from ..data import Dataset, check_images, check_labels
 from ..networks import NetworkConfig
 from ..runs import Progress
@@ -63,6 +65,7 @@ def train(
     checkpoints: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 0.0,
     progress: ShowProgress | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainedNetwork:
     """Train a network on the training set; keep the epoch with the smallest validation loss.
 
@@ -79,16 +82,20 @@ def train(
         checkpoint_every: Least time between two checkpoints [s], the last epoch's aside. It does
             not change the result.
         progress: Shows progress, as `RunFolder.progress` does; None shows none.
+        mesh: Devices that share each batch (`analogjax.sharding`); None for the surrounding ones.
+            The weights are those of one device to the rounding of sums.
 
     Raises:
         ValueError: If images, labels or the batch do not fit, the folder belongs to another
-            training, or the loss is no longer finite.
+            training, the loss is no longer finite, or devices get no equal shares of a batch.
     """
     check_data(dataset, config)
+    mesh = sharding.chosen(mesh)
+    sharding.check_shared(config.batch, mesh)
     model = network.build(input_shape=dataset.input_shape, classes=len(dataset.classes), seed=seed)
-    run = _Training(model, dataset, config, seed)
+    run = _Training(model, dataset, config, seed, mesh)
     if checkpoints is not None:
-        store = Checkpoints(checkpoints, identity(network, dataset, config, seed))
+        store = Checkpoints(checkpoints, identity(network, dataset, config, seed, mesh))
         found = store.restore(run.arrays())
         if found is not None:
             run.resume(*found)
@@ -114,7 +121,11 @@ def train(
 
 
 def identity(
-    network: NetworkConfig, dataset: Dataset, config: TrainingConfig, seed: int
+    network: NetworkConfig,
+    dataset: Dataset,
+    config: TrainingConfig,
+    seed: int,
+    mesh: Mesh | None = None,
 ) -> dict[str, Any]:
     """Return everything that the trained weights depend on, as plain values."""
     described = {
@@ -125,6 +136,9 @@ def identity(
         # Another compiler or processor sums in another order, which changes the last digits.
         "jax": [jax.__version__, jax.default_backend()],
     }
+    if mesh is not None:
+        # So do several devices.
+        described["mesh"] = dict(mesh.shape)
     # Through JSON, so that a list of YAML and a tuple of Python are the same.
     return json.loads(json.dumps(described, default=list))
 
@@ -150,20 +164,28 @@ def check_data(dataset: Dataset, config: TrainingConfig) -> None:
 class _Training:
     """A training under way; all it needs to go on is in `arrays` and `record`."""
 
-    def __init__(self, model: nnx.Module, dataset: Dataset, config: TrainingConfig, seed: int):
-        self.config, self.dataset = config, dataset
+    def __init__(
+        self,
+        model: nnx.Module,
+        dataset: Dataset,
+        config: TrainingConfig,
+        seed: int,
+        mesh: Mesh | None,
+    ):
+        self.config, self.dataset, self.mesh = config, dataset, mesh
         self.steps = len(dataset.train.y) // config.batch
         optimiser = make_optimiser(config, self.steps)
         model.train()
         graph, parameters, other = nnx.split(model, nnx.Param, ...)
-        self.step = make_step(graph, optimiser, config)
+        self.step = make_step(graph, optimiser, config, mesh)
         self.graph = graph
-        self.state = State(parameters, other, optimiser.init(parameters))
-        self.best = (parameters, other)
+        self.state = sharding.place(State(parameters, other, optimiser.init(parameters)), mesh)
+        self.best = (self.state.parameters, self.state.other)
         self.best_epoch = 0
         self.rows: list[list[float]] = []
         self.key = jax.random.key(seed)
-        self.x, self.y = jnp.asarray(dataset.train.x), jnp.asarray(dataset.train.y)
+        train = jnp.asarray(dataset.train.x), jnp.asarray(dataset.train.y)
+        self.x, self.y = sharding.place(train, mesh)
 
     @property
     def epoch(self) -> int:
@@ -201,7 +223,11 @@ class _Training:
             )
         y = self.dataset.validation.y
         if len(y):
-            answers = logits(self._model(state.parameters, state.other), self.dataset.validation.x)
+            answers = logits(
+                self._model(state.parameters, state.other),
+                self.dataset.validation.x,
+                mesh=self.mesh,
+            )
             loss = cross_entropy(answers, y)
             row = [train_loss, train_accuracy, loss, float(np.mean(answers.argmax(axis=1) == y))]
         else:
@@ -219,7 +245,7 @@ class _Training:
         return {"rows": rows, "best_epoch": self.best_epoch}
 
     def resume(self, arrays: Any, record: dict[str, Any]) -> None:
-        self.state, self.best = arrays
+        self.state, self.best = sharding.place(arrays, self.mesh)
         self.best_epoch = record["best_epoch"]
         self.rows = [[float.fromhex(value) for value in row] for row in record["rows"]]
 
@@ -227,7 +253,7 @@ class _Training:
         return nnx.merge(self.graph, parameters, other, copy=True)
 
     def result(self) -> TrainedNetwork:
-        model = self._model(*self.best)
+        model = self._model(*sharding.local(self.best, self.mesh))
         model.eval()
         history = History(*np.asarray(self.rows, np.float64).reshape(-1, 4).T)
         return TrainedNetwork(model, history, self.best_epoch)

@@ -7,24 +7,30 @@ from functools import partial
 import jax
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
+from .. import sharding
 from .._checks import check_whole
 from .._types import Array
 from ..data import Split, check_images, check_labels, to_float
 
 
-@partial(jax.jit, static_argnums=0)
-def _forward(graph: nnx.GraphDef, state: nnx.State, x: Array) -> Array:
-    return nnx.merge(graph, state)(to_float(x))
+@partial(jax.jit, static_argnames=("graph", "mesh"))
+def _forward(graph: nnx.GraphDef, state: nnx.State, x: Array, mesh: Mesh | None) -> Array:
+    return sharding.whole(nnx.merge(graph, state)(to_float(sharding.split(x, mesh))), mesh)
 
 
-def logits(model: nnx.Module, x: Array | np.ndarray, *, batch: int = 1000) -> np.ndarray:
+def logits(
+    model: nnx.Module, x: Array | np.ndarray, *, batch: int = 1000, mesh: Mesh | None = None
+) -> np.ndarray:
     """Return the logits (n, classes) of all inputs, float32.
 
     Args:
         model: The model; it is evaluated as after `model.eval()`, and left as it is.
         x: Inputs (n, *input_shape), uint8 images or floats (see `analogjax.data.to_float`).
         batch: Inputs per call of the compiled program.
+        mesh: Devices that share each batch; None for the surrounding ones, see
+            `analogjax.sharding`.
 
     Raises:
         ValueError: If there are no inputs, they have another shape than the model's, or `batch` is
@@ -39,26 +45,35 @@ def logits(model: nnx.Module, x: Array | np.ndarray, *, batch: int = 1000) -> np
     evaluated = nnx.clone(model)
     evaluated.eval()
     graph, state = nnx.split(evaluated)
-    batch = min(batch, n)
+    mesh = sharding.chosen(mesh)
+    state = sharding.place(state, mesh)
+    # Equal shares for all devices.
+    batch = -(-min(batch, n) // sharding.shares(mesh)) * sharding.shares(mesh)
     # The last batch is filled up, so that one compiled program serves all.
     x = np.concatenate([x, np.repeat(x[-1:], -n % batch, axis=0)])
     # Queued one after another, fetched at the end: an accelerator never waits.
-    parts = [_forward(graph, state, x[i : i + batch]) for i in range(0, n, batch)]
+    parts = [
+        _forward(graph, state, sharding.place(x[i : i + batch], mesh, along=sharding.DATA), mesh)
+        for i in range(0, n, batch)
+    ]
     return np.concatenate([np.asarray(part) for part in parts])[:n]
 
 
-def accuracy(model: nnx.Module, split: Split, *, batch: int = 1000) -> float:
+def accuracy(
+    model: nnx.Module, split: Split, *, batch: int = 1000, mesh: Mesh | None = None
+) -> float:
     """Return the share of inputs whose largest logit is that of their label.
 
     Args:
         model: The model; it is evaluated as after `model.eval()`, and left as it is.
         split: Inputs and labels.
         batch: Inputs per call of the compiled program.
+        mesh: As in `logits`.
 
     Raises:
         ValueError: If the inputs have another shape than the model's, or a label is out of range.
     """
-    answers = logits(model, split.x, batch=batch)
+    answers = logits(model, split.x, batch=batch, mesh=mesh)
     check_labels(split.y, answers.shape[1])
     return float(np.mean(answers.argmax(axis=1) == split.y))
 

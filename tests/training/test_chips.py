@@ -113,7 +113,7 @@ def test_compiled_once(digital, split):
         accuracy_on_chips(
             analog, NoiseInjection(), (), split, chips=KEYS, times=(0.0, 1.0), batch=50
         )
-    assert module._on_chip._cached._cache_size() == 1
+    assert module._on_chips._cached._cache_size() == 1
     assert module._right._cached._cache_size() == 1
 
 
