@@ -278,9 +278,8 @@ class _Submitted:
         self.cluster = owner.cluster
         self.gone: float | None = None
         self.noted = False
-        self.submitted = _still_queued(self.number, owner.folder) if self.cluster else None
-        if self.submitted is None:
-            self.submitted = owner.executor.submit(worker)
+        queued = _still_queued(self.number, owner.folder) if self.cluster else None
+        self.submitted: Any = owner.executor.submit(worker) if queued is None else queued
 
     def ended(self) -> str | None:
         if self.cluster and not self.noted:

@@ -145,9 +145,9 @@ def _print(table: SweepTable, metrics: list[str]) -> None:
         if row.state != "finished":
             out.print(f"{row.name}: {row.state}", highlight=False, markup=False)
     left = len(table.metrics) - len(metrics)
-    rest = f"; {left} more metrics are there" if left else ""
+    rest = f" ({left} more metrics)" if left else ""
     pages = f"{CSV}, {PAGE}" if table.finished else CSV
-    out.print(f"table: {pages} in {table.sweep.folder}{rest}", highlight=False, markup=False)
+    out.print(f"table{rest}: {pages} in {table.sweep.folder}", highlight=False, markup=False)
 
 
 def _mean_rows(table: SweepTable, metrics: Sequence[str]) -> list[list[Cell]]:

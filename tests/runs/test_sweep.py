@@ -118,7 +118,7 @@ def test_compare_writes_the_table_of_a_sweep(swept, capsys):
     printed = capsys.readouterr().out
     assert "rate_per_s" in printed
     assert "points" not in printed
-    assert "1 more metrics" in printed
+    assert "table (1 more metrics): sweep.csv" in printed
     assert len(rows_of(out)) == 6
 
 
@@ -250,7 +250,7 @@ def test_slurm(project, tmp_path, capfd, monkeypatch):
     out = tmp_path / "sweep"
     words = ["run", "decay", "-m", "label=dies,fine", "--launcher", "slurm", "--out", str(out)]
     words += ["--partition", "short", "--time", "90", "--cpus", "3", "--gpus", "1"]
-    words += ["--memory", "8", "--jobs", "5", "--slurm", "account=lab"]
+    words += ["--memory", "8", "--jobs", "1", "--slurm", "account=lab"]
     assert cli.main(words) == 1
     asked = (cluster / "submitted.sh").read_text()
     for option in (
@@ -260,7 +260,7 @@ def test_slurm(project, tmp_path, capfd, monkeypatch):
         "gpus-per-node=1",
         "mem=8GB",
         "account=lab",
-        "array=0-1%5",
+        "array=0-1%1",
     ):
         assert f"#SBATCH --{option}\n" in asked
     state = rows_of(out)[0]["state"]
