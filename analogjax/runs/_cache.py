@@ -44,7 +44,7 @@ def cached(
         file.unlink(missing_ok=True)
     if found is not None:
         return found, True
-    arrays = _stages.as_arrays(kind, compute())
+    arrays = _stages.arrays_from_first(_stages.as_arrays(kind, compute()))
     if _processes.is_first():
         _stages.save(file, arrays)
     return arrays, False
