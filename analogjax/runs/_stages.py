@@ -45,7 +45,6 @@ def as_arrays(stage: str, values: Any) -> dict[str, np.ndarray]:
 
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays as an `.npz` file, atomically."""
-
     _atomic.write_with(path, lambda partial: _write(partial, arrays))
 
 
