@@ -17,6 +17,7 @@ from ._portions import from_arrays as from_arrays
 from ._portions import to_arrays as to_arrays
 from ._processes import from_first as from_first
 from ._processes import is_first as is_first
+from ._processes import several as several
 from ._processes import written_by_first as written_by_first
 from ._progress import Progress as Progress
 from ._progress import duration as duration

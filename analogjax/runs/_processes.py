@@ -37,6 +37,10 @@ def join_cluster() -> None:
             "mpirun, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set), "
             f"but JAX says: {error}"
         ) from error
+    from jax.experimental.multihost_utils import sync_global_devices
+
+    # On CPUs processes must meet within 30 s where they first exchange anything: they do so here.
+    sync_global_devices("analogjax")
 
 
 def is_first() -> bool:
