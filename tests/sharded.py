@@ -1,11 +1,12 @@
-"""What must be the same on any number of devices: `python sharded.py OUT NAMES [PROCESS PORT]`.
+"""What must be the same on any number of devices: `python sharded.py OUT NAMES`.
 
-Writes an `.npz` of what all devices of JAX give together: virtual ones (XLA_FLAGS), or those of two
-processes, each of which is told its number and the port at which they meet.
+Writes an `.npz` of what all devices of JAX give together: virtual ones (XLA_FLAGS), or those of the
+processes of a job, if the environment names one.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import equinox as eqx
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from analogjax import networks, sharding, training
+from analogjax import networks, runs, sharding, training
 from analogjax.crossbar import (
     CurrentDomain,
     DeviceStatistics,
@@ -138,10 +139,10 @@ def numbers(names, mesh=None, split=None):
 
 
 if __name__ == "__main__":
-    out, names, *place = sys.argv[1:]
-    if place:
-        jax.distributed.initialize(f"localhost:{place[1]}", 2, int(place[0]))
+    out, names = sys.argv[1:]
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        runs.set_up(accelerators="cluster")
     count = jax.device_count()
     found = numbers(names.split(","), sharding.make_mesh(), sharding.make_mesh(tiles=count))
-    if jax.process_index() == 0:
+    if runs.is_first():
         np.savez(out, **found)

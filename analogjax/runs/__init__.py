@@ -20,14 +20,15 @@ from ._library import descriptions as descriptions
 from ._library import locate as locate
 from ._portions import from_arrays as from_arrays
 from ._portions import to_arrays as to_arrays
-from ._processes import arrays_from_first as arrays_from_first
 from ._processes import from_first as from_first
 from ._processes import is_first as is_first
+from ._processes import several as several
 from ._processes import written_by_first as written_by_first
 from ._progress import Progress as Progress
 from ._progress import duration as duration
 from ._setup import cache_folder as cache_folder
 from ._setup import set_up as set_up
+from ._stages import arrays_from_first as arrays_from_first
 from ._summary import Stored as Stored
 from ._summary import compare as compare
 from ._summary import expand as expand

@@ -50,5 +50,5 @@ def on_accelerators(value: str) -> Iterator[None]:
             f"Key `accelerators` must be at most what JAX finds here, {jax.device_count()} "
             f"(and all of them in a job of several processes), but is {value}."
         ) from error
-    with sharding.over(mesh):
+    with sharding.over(mesh if mesh.size > 1 else None):
         yield

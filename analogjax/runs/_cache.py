@@ -47,7 +47,7 @@ def cached(
     with _atomic.locked(file.with_suffix(".lock")) if first else contextlib.nullcontext():
         if (found := _load(file)) is not None:  # by another process in the meantime
             return found, True
-        arrays = _stages.as_arrays(kind, compute())
+        arrays = _stages.arrays_from_first(_stages.as_arrays(kind, compute()))
         if first:
             _stages.save(file, arrays)
     return arrays, False

@@ -170,7 +170,8 @@ class RunFolder:
             self.log(f"stage {name}: read back")
             return stored
         start = time.perf_counter()
-        arrays = _stages.as_arrays(name, compute())
+        # Of several processes all go on with the same digits.
+        arrays = _stages.arrays_from_first(_stages.as_arrays(name, compute()))
         seconds = time.perf_counter() - start
         _stages.save(file, arrays)
         for part in file.parent.glob(f"{name}.*part.npz"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import tempfile
@@ -38,11 +37,15 @@ def join_cluster() -> None:
             "mpirun, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set), "
             f"but JAX says: {error}"
         ) from error
+    from jax.experimental.multihost_utils import sync_global_devices
+
+    # On CPUs processes must meet within 30 s where they first exchange anything: they do so here.
+    sync_global_devices("analogjax")
 
 
 def is_first() -> bool:
     """Whether this process is the one that reads and writes files."""
-    if not _several():
+    if not several():
         return True
     import jax
 
@@ -55,7 +58,7 @@ def from_first(content: bytes | None) -> bytes | None:
     All must call it, the others with anything. What decides the way on, such as whether a file is
     there, has to come from one: a process that computes waits for the others to compute, too.
     """
-    if not _several():
+    if not several():
         return content
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
@@ -65,22 +68,6 @@ def from_first(content: bytes | None) -> bytes | None:
         return None if size < 0 else b""
     sent = np.zeros(size, np.uint8) if mine is None else np.frombuffer(mine, np.uint8)
     return np.asarray(broadcast_one_to_all(sent)).tobytes()
-
-
-def arrays_from_first(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Return the named arrays that the first process has been given, in every process."""
-    packed = None
-    if not _several():
-        assert arrays is not None
-        return arrays
-    if is_first():
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        packed = buffer.getvalue()
-    received = from_first(packed)
-    assert received is not None
-    with np.load(io.BytesIO(received)) as stored:
-        return dict(stored)
 
 
 @contextlib.contextmanager
@@ -101,7 +88,8 @@ def written_by_first(folder: Path) -> Iterator[Path]:
         yield Path(elsewhere) / "run"
 
 
-def _several() -> bool:
+def several() -> bool:
+    """Whether this process is one of several of a job."""
     # JAX is not imported, and its backends are not started, to find out that there is one.
     if "jax" not in sys.modules:
         return False

@@ -45,15 +45,32 @@ def as_arrays(stage: str, values: Any) -> dict[str, np.ndarray]:
 
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays as an `.npz` file, atomically."""
+    _atomic.write_with(path, lambda partial: _write(partial, arrays))
 
-    def write(partial: Path) -> None:
-        # Not np.savez: it takes the names as keywords, so that an array could not be called `file`.
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
 
-    _atomic.write_with(path, write)
+def _write(target: Path | io.BytesIO, arrays: dict[str, np.ndarray]) -> None:
+    # Not np.savez: it takes the names as keywords, so that an array could not be called `file`.
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def arrays_from_first(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Return the arrays that the first process of a job has been given, in every process.
+
+    Args:
+        arrays: In the first one, or the only one, not None.
+    """
+    file = io.BytesIO()
+    if _processes.is_first():
+        assert arrays is not None
+        if not _processes.several():
+            return arrays
+        _write(file, arrays)
+    content = _processes.from_first(file.getvalue())
+    assert content is not None
+    return load(io.BytesIO(content))
 
 
 def find(path: Path) -> dict[str, np.ndarray] | None:

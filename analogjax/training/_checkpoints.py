@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..runs import arrays_from_first, from_arrays, from_first, is_first, to_arrays
+from ..runs import arrays_from_first, from_arrays, from_first, is_first, several, to_arrays
 
 
 class Checkpoints:
@@ -35,14 +35,14 @@ class Checkpoints:
 
         self._ocp = ocp
         # Written by this process before it goes on: what is killed later finds it whole.
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=2,
-            enable_async_checkpointing=False,
-            # Orbax would wait for the other processes.
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=0, active_processes={0}
-            ),
-        )
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        if several():
+            # Orbax would wait for the other processes. This way it does not make the folder.
+            options.multiprocessing_options = ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+            )
+            options.create = False
+            self.folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def save(self, epoch: int, tree: Any, record: dict[str, Any]) -> None:
