@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass, field
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from flax import nnx
@@ -89,7 +88,7 @@ def run(config: Config, run: RunFolder) -> None:
     data["train"] = Split(*(part[: config.images] for part in data["train"]))
     trained = ("amplitude", "width") if config.width_too else ("amplitude",)
     writing = FilamentWriting(trained=trained)
-    spread = run.stage("spread", lambda: measured_spread(config, writing, run.seed))
+    spread = run.stage("spread", lambda: measured_error(config, writing, run.seed))
     kept = []
     for k in range(config.seeds):
         seed = run.seed + k
@@ -115,22 +114,11 @@ def pooled(split: Split) -> Split:
     return Split(np.round(x).astype(np.uint8), split.y)
 
 
-def measured_spread(config, writing, seed) -> dict:
+def measured_error(config, writing, seed) -> dict:
     """Mean and standard deviation of what planned drives make of sampled devices."""
-    target = jnp.linspace(0.0, 1.0, config.levels)
-    shape = (config.samples, config.levels)
-    drives = jax.tree.map(lambda d: jnp.broadcast_to(d, shape), writing.plan(target))
-    drawn = writing.draw(jax.random.fold_in(jax.random.key(seed), 77), shape)
-    written = jax.jit(lambda w, a, b: w.write(a, b).fractions)(writing, drives, drawn)
-    error = np.asarray(written) - np.asarray(target)
-    return {
-        "target": target,
-        "amplitude": drives["amplitude"][0],
-        "mean": error.mean(0),
-        "std": error.std(0),
-        "low": np.quantile(error, 0.05, 0),
-        "high": np.quantile(error, 0.95, 0),
-    }
+    key = jax.random.fold_in(jax.random.key(seed), 77)
+    error = WrittenError.measure(writing, key=key, targets=config.levels, repeats=config.samples)
+    return {"mean": error.mean, "std": error.std}
 
 
 def hardware(writing, spread=None, multiple: float = 1.0) -> Hardware:
@@ -246,8 +234,8 @@ def report(config, run, writing, spread, kept) -> None:
     run.figure(
         "spread",
         _spread(spread),
-        "What planned pulses make of devices: mean error, standard deviation and the 5 and 95 % "
-        "quantiles of the error, by target; fractions of the window.",
+        "What planned pulses make of devices: mean and standard deviation of the error, by "
+        "target; fractions of the window.",
     )
     run.section(
         "Accuracy on held-out chips",
@@ -289,8 +277,7 @@ def report(config, run, writing, spread, kept) -> None:
 
 def _spread(spread):
     fig, axis = aj.plotting.figure(width=4.6)
-    target = spread["target"]
-    axis.fill_between(target, spread["low"], spread["high"], alpha=0.2, label="5 to 95 %")
+    target = np.linspace(0.0, 1.0, spread["mean"].size)
     axis.plot(target, spread["std"], label="standard deviation")
     axis.plot(target, spread["mean"], label="mean")
     axis.set_xlabel("target (fraction of the window)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -12,8 +12,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._types import ScalarLike
+from .._checks import check_positive
+from .._types import Array, ScalarLike
 from ..crossbar import age, assign_levels, layer_key, write
+from ..fitting.bijections import Bijection, bijection
 from ..networks import analog_layers, with_chips
 from ..programming.writing import AbstractWriting, Written
 from .families import AbstractFamily, OnChip
@@ -28,29 +30,54 @@ class Physical(AbstractFamily):
 
     Attributes:
         writing: From drives to conductances.
-        design: Names of shared quantities to train, as `AbstractWriting.changed` knows them.
+        design: Names of shared quantities to train, as `AbstractWriting.changed` knows them, each
+            with the bijection from what is trained to its relative change.
+        design_rate: Learning rate of the design, over that of drives.
     """
 
     writing: AbstractWriting
-    design: tuple[str, ...] = eqx.field(static=True)
+    design: dict[str, Bijection]
+    design_rate: float = eqx.field(static=True)
 
-    def __init__(self, writing: AbstractWriting, *, design: Sequence[str] = ()):
+    def __init__(
+        self,
+        writing: AbstractWriting,
+        *,
+        design: Sequence[str] | Mapping[str, tuple[float, float]] = (),
+        design_rate: float = 1.0,
+    ):
         """Make a family of physical training.
 
         Args:
             writing: From drives to conductances.
-            design: Names of shared quantities (material, geometry, pulses) to train too.
+            design: Names of shared quantities (material, geometry, pulses) to train too; with the
+                bounds of the relative change of each, below and above 0, or without bounds.
+            design_rate: Learning rate of these, over that of drives: of relative changes without
+                bounds, of the logarithm of the odds between them.
 
         Raises:
-            ValueError: A name that the writing cannot change.
+            ValueError: A name that the writing cannot change, bounds that do not enclose 0, or a
+                rate that is not above 0.
         """
-        self.writing, self.design = writing, tuple(design)
-        writing.changed(dict.fromkeys(design, 0.0))
+        check_positive("design_rate", design_rate)
+        bounds = design if isinstance(design, Mapping) else dict.fromkeys(design)
+        maps = {}
+        for name, ends in bounds.items():
+            low, high = (-math.inf, math.inf) if ends is None else ends
+            if not low < 0.0 < high:
+                raise ValueError(
+                    f"Argument `design` must bound the change of {name!r} below and above 0, "
+                    f"but has ({low:g}, {high:g})."
+                )
+            maps[name] = bijection(low, high, 0.0)
+        self.writing, self.design, self.design_rate = writing, maps, design_rate
+        writing.changed(dict.fromkeys(maps, 0.0))
 
     def start(self, analog: nnx.Module) -> PyTree:
         """Return planned drives and full scales of each layer, and the changes of the design.
 
-        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: 0.0}}``
+        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: ...}}``; what is
+        trained of the design are unbounded numbers, see `changes`.
 
         Raises:
             ValueError: A mapping of weights that is not in conductance.
@@ -73,8 +100,16 @@ class Physical(AbstractFamily):
         return {
             "drives": drives,
             "log_scale": scales,
-            "design": {name: jnp.zeros(()) for name in self.design},
+            "design": {
+                name: own.inverse(jnp.zeros_like(own.anchor)) / self.design_rate
+                for name, own in self.design.items()
+            },
         }
+
+    def changes(self, trained: PyTree) -> dict[str, Array]:
+        """Return the relative change of each quantity of the design, by name."""
+        values = trained["design"]
+        return {n: own.forward(self.design_rate * values[n]) for n, own in self.design.items()}
 
     def chip(
         self,
@@ -86,7 +121,7 @@ class Physical(AbstractFamily):
         t: ScalarLike = 0.0,
     ) -> OnChip:
         """Return the network on devices that were written by their drives."""
-        writing = self.writing.changed(trained["design"])
+        writing = self.writing.changed(self.changes(trained))
         layers = analog_layers(analog)
         keys = {name: layer_key(key, name) for name in layers}
         drawn = {
