@@ -65,7 +65,7 @@ ARMS = {
 class Config:
     """Films and their ranges, networks, trainings and evaluation."""
 
-    cells: int = 24
+    cells: int = 16
     """Cells along each side of a film."""
     film: dict[str, float] = field(default_factory=lambda: {"sigma_background": 5.0})
     """Parameters of the film other than the device's own (assumed, for a window to start from)."""
@@ -80,7 +80,7 @@ class Config:
             "pulse_gap": [0.2, 5.0],
             "electrode_arm": [0.15, 0.4],
             "front_position": [-0.4, -0.15],
-            "front_width": [0.05, 0.2],
+            "front_width": [0.07, 0.2],
         }
     )
     """Within which each shared quantity is trained [s, and sides of the film]; assumed."""
@@ -94,13 +94,13 @@ class Config:
     """Standard deviation of the logarithm of each."""
     solves: int = 1
     """Stretches of a pulse, two solutions of the potential each."""
-    substeps: int = 48
+    substeps: int = 32
     """Steps of the vacancies in each."""
     side_by_side: int = 16
     """Films solved side by side."""
     hidden: int = 8
     """Neurons of the hidden layer."""
-    splits: int = 8
+    splits: int = 6
     """Random stratified splits of the 150 flowers; each has networks and films of its own."""
     held_out: int = 45
     """Flowers held out."""
@@ -110,7 +110,7 @@ class Config:
     """Its largest learning rate."""
     weight_decay: float = 0.1
     """Of it, times the learning rate."""
-    steps: int = 20
+    steps: int = 12
     """Steps of each training through the films, and as many more with noise."""
     learning_rate: float = 0.01
     """Their largest learning rate (biases)."""
@@ -170,19 +170,19 @@ def nominal(writing: VacancyWriting) -> dict[str, float]:
 
 
 def families(config: Config, writing: VacancyWriting) -> dict[str, Physical]:
-    """Return the training of each design: ranges as bounds of relative changes."""
+    """Return the training of each design: ranges as bounds of relative changes.
+
+    All are one compiled program: what a training does not move has the learning rate 0.
+    """
     at = nominal(writing)
-    bounds = {
-        name: tuple(sorted(end / at[name] - 1 for end in config.ranges[name]))
-        for name in QUANTITIES
-    }
+    bounds = {n: sorted(end / at[n] - 1 for end in config.ranges[n]) for n in QUANTITIES}
     return {
         arm: Physical(
             writing,
-            design={name: bounds[name] for name in names},
-            design_rate=config.design_rate,
+            design={n: (low, high) for n, (low, high) in bounds.items()},
+            design_rates={n: config.design_rate * (n in moved) for n in QUANTITIES},
         )
-        for arm, names in DESIGNS.items()
+        for arm, moved in DESIGNS.items()
     }
 
 
@@ -241,12 +241,12 @@ class Study:
         return new
 
     def training(self, kind: str, analog, train, seed: int, **options) -> AnalogTraining:
-        """Return a training of weights or films; its step is compiled once."""
+        """Return a training, of weights or films; that of a kind is compiled once."""
         if kind not in self._kept:
             self._kept[kind] = AnalogTraining(
                 analog, train, batch=len(train.y), seed=seed, **options
             )
-        return self._kept[kind].again(analog, train, seed=seed)
+        return self._kept[kind].again(analog, train, seed=seed, family=options["family"])
 
     def judge(self, index: int, model, writing, trained, split) -> list[float]:
         """Return mean accuracy, cross-entropy and failed films on chips that no training saw."""
@@ -303,15 +303,13 @@ class Study:
         loss, failed, designs = [], [], []
         for arm, family in self.families.items():
             training = self.training(
-                arm, begun, train, seed + 1, family=family, family_rate=config.drive_rate,
+                "films", begun, train, seed + 1, family=family, family_rate=config.drive_rate,
                 **options,
             )  # fmt: skip
             state, moved = training.start(), []
             for _ in range(config.steps):
                 moved.append(self.values(family, training.trained(state)))
-                import time; t0=time.process_time(),time.time()
                 state = training.advance(state)
-                print(arm, "CPU", time.process_time()-t0[0], "wall", time.time()-t0[1], state.failed.tolist(), moved[-1], flush=True)
             trained = training.trained(state)
             designs.append([*moved, self.values(family, trained)])
             loss.append(state.loss)
@@ -441,6 +439,18 @@ def report(config, run, study, start, found, designs) -> None:
         f"is a ratio of {ratio.mean():.2f}, at the start {high / low:.2f}.",
     )
     run.figure("learning", _learning(found), "Cross-entropy of training, mean over splits.")
+    run.dataset(
+        "designs",
+        xr.Dataset(
+            {
+                "design": (
+                    ("split", "training", "step", "quantity"), found["design"],
+                    {"units": ", ".join(UNITS.values())},
+                )
+            },
+            coords={"training": list(DESIGNS), "quantity": list(QUANTITIES)},
+        ),
+    )  # fmt: skip
     run.dataset(
         "held_out",
         xr.Dataset(

@@ -95,7 +95,8 @@ def run(config: Config, run: RunFolder) -> None:
         kept.append(
             run.stage(f"seed{k}", lambda s=seed: one_seed(config, run, data, writing, spread, s))
         )
-    report(config, run, writing, spread, kept)
+    inputs = data["train"].x[0].size
+    report(config, run, writing, spread, kept, inputs)
 
 
 # What is computed.
@@ -205,7 +206,7 @@ def one_seed(config, run, data, writing, spread, seed) -> dict:
 # What is reported.
 
 
-def report(config, run, writing, spread, kept) -> None:
+def report(config, run, writing, spread, kept, inputs) -> None:
     """Accuracy, differences, the spread of levels, amplitudes."""
     mean = {n: np.asarray([float(np.mean(k[n])) for k in kept]) for n in NAMES}
     for name, values in mean.items():
@@ -220,15 +221,15 @@ def report(config, run, writing, spread, kept) -> None:
         )
     failed = int(sum(np.sum(k["failed"]) for k in kept))
     run.metric("failed_devices", float(failed), "masked, over all steps of physical training")
-    devices = 2 * (196 * config.hidden + config.hidden * 10)
+    devices = 2 * config.hidden * (inputs + 10)
     run.metric("devices", float(devices), "filaments of the network")
     low, high = (1e6 * float(g) for g in writing.window)
     run.section(
         "Devices and writing",
-        f"196-{config.hidden}-10 on MNIST pooled to 14 x 14: {devices} filaments in pairs. JART "
-        "VCM v1b, exact current; radius, disc length, N_min and N_max of each filament are drawn "
-        "within their published bounds (`JART_SPREAD`). Every write begins at N = 0.06e26 1/m^3, "
-        f"and is one RESET pulse of 1 us and 0.8 to 1.6 V: nominally {low:.1f} to {high:.1f} uS. "
+        f"{inputs}-{config.hidden}-10 on {config.data.name}, pooled 2 x 2: {devices} filaments in "
+        "pairs. JART VCM v1b, exact current; radius, disc length, N_min and N_max of each filament "
+        "are drawn within their published bounds (`JART_SPREAD`). Every write begins at "
+        f"N = 0.06e26 1/m^3, and is one RESET pulse of 1 us and 0.8 to 1.6 V: nominally {low:.1f} to {high:.1f} uS. "
         "The model moves nothing at 0 V, so there is no drift.",
     )
     run.figure(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._checks import check_positive
+from .._checks import check_not_negative
 from .._types import Array, ScalarLike
 from ..crossbar import age, assign_levels, layer_key, write
 from ..fitting.bijections import Bijection, bijection
@@ -31,20 +30,20 @@ class Physical(AbstractFamily):
     Attributes:
         writing: From drives to conductances.
         design: Names of shared quantities to train, as `AbstractWriting.changed` knows them, each
-            with the bijection from what is trained to its relative change.
-        design_rate: Learning rate of the design, over that of drives.
+            with the bijection from an unbounded number to its relative change.
+        design_rates: Learning rate of each, over that of drives.
     """
 
     writing: AbstractWriting
     design: dict[str, Bijection]
-    design_rate: float = eqx.field(static=True)
+    design_rates: dict[str, Array]
 
     def __init__(
         self,
         writing: AbstractWriting,
         *,
         design: Sequence[str] | Mapping[str, tuple[float, float]] = (),
-        design_rate: float = 1.0,
+        design_rates: ScalarLike | Mapping[str, ScalarLike] = 1.0,
     ):
         """Make a family of physical training.
 
@@ -52,14 +51,14 @@ class Physical(AbstractFamily):
             writing: From drives to conductances.
             design: Names of shared quantities (material, geometry, pulses) to train too; with the
                 bounds of the relative change of each, below and above 0, or without bounds.
-            design_rate: Learning rate of these, over that of drives: of relative changes without
-                bounds, of the logarithm of the odds between them.
+            design_rates: Learning rate of these or each, over that of drives: of relative changes
+                without bounds, of the logarithm of the odds between them. What has the rate 0 stays
+                as it is, in the same compiled program.
 
         Raises:
             ValueError: A name that the writing cannot change, bounds that do not enclose 0, or a
-                rate that is not above 0.
+                negative rate.
         """
-        check_positive("design_rate", design_rate)
         bounds = design if isinstance(design, Mapping) else dict.fromkeys(design)
         maps = {}
         for name, ends in bounds.items():
@@ -70,14 +69,25 @@ class Physical(AbstractFamily):
                     f"but has ({low:g}, {high:g})."
                 )
             maps[name] = bijection(low, high, 0.0)
-        self.writing, self.design, self.design_rate = writing, maps, design_rate
+        rates = design_rates
+        if not isinstance(rates, Mapping):
+            rates = dict.fromkeys(maps, rates)
+        if set(rates) != set(maps):
+            raise ValueError(
+                "Argument `design_rates` must have one for each name of `design`, "
+                f"but has {sorted(rates)}."
+            )
+        for rate in rates.values():
+            check_not_negative("design_rates", rate)
+        self.writing, self.design = writing, maps
+        self.design_rates = {name: jnp.asarray(rates[name], float) for name in maps}
         writing.changed(dict.fromkeys(maps, 0.0))
 
     def start(self, analog: nnx.Module) -> PyTree:
         """Return planned drives and full scales of each layer, and the changes of the design.
 
-        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: ...}}``; what is
-        trained of the design are unbounded numbers, see `changes`.
+        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: 0.0}}``; the numbers
+        of the design are unbounded, see `changes`.
 
         Raises:
             ValueError: A mapping of weights that is not in conductance.
@@ -100,16 +110,16 @@ class Physical(AbstractFamily):
         return {
             "drives": drives,
             "log_scale": scales,
-            "design": {
-                name: own.inverse(jnp.zeros_like(own.anchor)) / self.design_rate
-                for name, own in self.design.items()
-            },
+            "design": {name: jnp.zeros(()) for name in self.design},
         }
 
     def changes(self, trained: PyTree) -> dict[str, Array]:
         """Return the relative change of each quantity of the design, by name."""
-        values = trained["design"]
-        return {n: own.forward(self.design_rate * values[n]) for n, own in self.design.items()}
+        found = {}
+        for name, own in self.design.items():
+            start = own.inverse(jnp.zeros_like(own.anchor))
+            found[name] = own.forward(start + self.design_rates[name] * trained["design"][name])
+        return found
 
     def chip(
         self,

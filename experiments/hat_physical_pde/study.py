@@ -47,9 +47,7 @@ class Study:
     def split(self, index: int) -> tuple[Split, Split]:
         """Return training and held-out flowers, in units of the training flowers' spread."""
         config = self.config
-        return standardised_split(
-            self.x, self.y, config.held_out / len(self.y), self.seed + index
-        )
+        return standardised_split(self.x, self.y, config.held_out / len(self.y), self.seed + index)
 
     def network(self, index: int, factor: float):
         """Return a network with random weights on devices with so much noise."""
