@@ -135,12 +135,14 @@ class Config:
 
 
 def run(config: Config, run: RunFolder) -> None:
-    """Measure the error at the start, train and judge on every split, look at the designs."""
+    """Measure the error at the start, train and judge on every split, report."""
     study = Study(config, run.seed)
     start = run.stage("start", lambda: study.planned_error(study.writing))
-    found = run.stage("splits", lambda: study.all_splits(run, start))
-    designs = run.stage("designs", lambda: study.all_designs(run, found))
-    report(config, run, study, start, found, designs)
+    parts = [
+        run.stage(f"split{i}", lambda i=i: study.one_split(i, start)) for i in range(config.splits)
+    ]
+    found = {key: np.stack([part[key] for part in parts]) for key in parts[0]}
+    report(config, run, study, start, found)
 
 
 # Films.
@@ -256,32 +258,12 @@ class Study:
         held = [_judged(graph, state, family, trained | {"design": {}}, k, x, y) for k in keys]
         return np.asarray(held, float).mean(0).tolist()
 
-    def all_splits(self, run: RunFolder, start: dict) -> dict:
-        """Train and judge on every split."""
-        config, arms = self.config, len(DESIGNS)
-        zeros = {
-            "count": np.zeros((), np.int64),
-            # Accuracy, cross-entropy, failed films.
-            "judged": np.zeros((config.splits, len(ARMS), 3)),
-            "loss": np.zeros((config.splits, arms, config.steps)),
-            "failed": np.zeros((config.splits, arms, config.steps), np.int64),
-            "design": np.zeros((config.splits, arms, config.steps + 1, len(QUANTITIES))),
-        }
-
-        def advance(state):
-            state = {k: np.array(v) for k, v in state.items()}
-            i = int(state["count"])
-            for name, value in self.one_split(i, start).items():
-                state[name][i] = value
-            state["count"] += 1
-            return state
-
-        return run.portions(
-            "splits", lambda: zeros, advance, lambda s: int(s["count"]), config.splits
-        )
-
     def one_split(self, i: int, start: dict) -> dict:
-        """Return what all trainings of a split gave."""
+        """Return what all trainings of a split gave, and films of the design of all quantities.
+
+        ``judged`` (arms; accuracy, cross-entropy, failed films), ``loss`` and ``failed``
+        (trainings, steps), ``design`` (trainings, steps, quantities), and those of `planned_error`.
+        """
         config, seed = self.config, self.seed + i
         train, test = standardised_split(self.x, self.y, config.held_out / len(self.y), seed)
         first = self.training(
@@ -316,29 +298,20 @@ class Study:
             failed.append(state.failed)
             writing = self.writing.changed(family.changes(trained))
             judged[arm] = self.judge(i, training.model(state), writing, trained, test)
-        planned_and_judged("planned", begun, planned_anew(writing))
+        designed = planned_anew(writing)
+        planned_and_judged("planned", begun, designed)
         return {
             "judged": np.asarray([judged[arm] for arm in ARMS]),
             "loss": np.asarray(loss),
             "failed": np.asarray(failed),
             "design": np.asarray(designs),
+            **self.planned_error(designed),
         }
 
     def values(self, family: Physical, trained) -> list[float]:
         """Return the shared quantities in their own units."""
         changes = family.changes(trained)
         return [v * (1 + float(changes.get(n, 0.0))) for n, v in nominal(self.writing).items()]
-
-    def all_designs(self, run: RunFolder, found: dict) -> dict:
-        """Return window and planned error of the films of every design of all quantities."""
-        at = nominal(self.writing)
-        out = []
-        with run.progress("designs", self.config.splits) as progress:
-            for values in found["design"][:, -1, -1]:
-                changes = {n: v / at[n] - 1 for n, v in zip(QUANTITIES, values, strict=True)}
-                out.append(self.planned_error(planned_anew(self.writing.changed(changes))))
-                progress.advance()
-        return {k: np.stack([o[k] for o in out]) for k in out[0]}
 
 
 @eqx.filter_jit
@@ -354,7 +327,7 @@ def _judged(graph, state, family, trained, key, x, y):
 # What is reported.
 
 
-def report(config, run, study, start, found, designs) -> None:
+def report(config, run, study, start, found) -> None:
     """Write metrics, figures and sentences."""
     held = {arm: found["judged"][:, k] for k, arm in enumerate(ARMS)}
     for arm, values in held.items():
@@ -381,8 +354,8 @@ def report(config, run, study, start, found, designs) -> None:
         values = found["design"][:, -1, -1, k]
         run.metric(f"{name}_found", float(values.mean()), f"[{UNITS[name]}], all quantities free")
         run.metric(f"{name}_found_std", float(values.std(ddof=1)) if values.size > 1 else 0.0)
-    before, after = float(np.mean(start["std"])), designs["std"].mean(1)
-    ratio = designs["window"][:, 1] / designs["window"][:, 0]
+    before, after = float(np.mean(start["std"])), found["std"].mean(1)
+    ratio = found["window"][:, 1] / found["window"][:, 0]
     low, high = (float(g) for g in start["window"])
     run.metric("planned_error_before", before, "of films [window]")
     run.metric("planned_error_after", float(after.mean()), "mean over designs [window]")

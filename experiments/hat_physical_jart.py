@@ -229,7 +229,8 @@ def report(config, run, writing, spread, kept, inputs) -> None:
         f"{inputs}-{config.hidden}-10 on {config.data.name}, pooled 2 x 2: {devices} filaments in "
         "pairs. JART VCM v1b, exact current; radius, disc length, N_min and N_max of each filament "
         "are drawn within their published bounds (`JART_SPREAD`). Every write begins at "
-        f"N = 0.06e26 1/m^3, and is one RESET pulse of 1 us and 0.8 to 1.6 V: nominally {low:.1f} to {high:.1f} uS. "
+        "N = 0.06e26 1/m^3, and is one RESET pulse of 1 us and 0.8 to 1.6 V: nominally "
+        f"{low:.1f} to {high:.1f} uS. "
         "The model moves nothing at 0 V, so there is no drift.",
     )
     run.figure(
