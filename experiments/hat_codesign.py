@@ -100,7 +100,7 @@ class Config:
     """Films solved side by side."""
     hidden: int = 8
     """Neurons of the hidden layer."""
-    splits: int = 6
+    splits: int = 5
     """Random stratified splits of the 150 flowers; each has networks and films of its own."""
     held_out: int = 45
     """Flowers held out."""
@@ -110,19 +110,19 @@ class Config:
     """Its largest learning rate."""
     weight_decay: float = 0.1
     """Of it, times the learning rate."""
-    steps: int = 12
+    steps: int = 8
     """Steps of each training through the films, and as many more with noise."""
     learning_rate: float = 0.01
     """Their largest learning rate (biases)."""
     drive_rate: float = 4.0
     """Learning rate of amplitudes [V], over that of biases."""
-    design_rate: float = 5.0
+    design_rate: float = 10.0
     """That of what films share (log odds within its range), over that of amplitudes."""
     levels: int = 9
     """Conductances at which the error of planned films is measured."""
-    samples: int = 64
+    samples: int = 16
     """Films at each."""
-    chips: int = 3
+    chips: int = 2
     """Chips on which each network is judged."""
 
     def __post_init__(self) -> None:
