@@ -65,8 +65,8 @@ ARMS = {
 class Config:
     """Films and their ranges, networks, trainings and evaluation."""
 
-    cells: int = 16
-    """Cells along each side of a film."""
+    cells: int = 12
+    """Cells along each side of a film: few, a quarter of the cost of 24."""
     film: dict[str, float] = field(default_factory=lambda: {"sigma_background": 5.0})
     """Parameters of the film other than the device's own (assumed, for a window to start from)."""
     widths: list[float] = field(default_factory=lambda: [7.5, 7.5])
@@ -80,7 +80,7 @@ class Config:
             "pulse_gap": [0.2, 5.0],
             "electrode_arm": [0.15, 0.4],
             "front_position": [-0.4, -0.15],
-            "front_width": [0.07, 0.2],
+            "front_width": [0.09, 0.2],
         }
     )
     """Within which each shared quantity is trained [s, and sides of the film]; assumed."""
@@ -94,7 +94,7 @@ class Config:
     """Standard deviation of the logarithm of each."""
     solves: int = 1
     """Stretches of a pulse, two solutions of the potential each."""
-    substeps: int = 32
+    substeps: int = 24
     """Steps of the vacancies in each."""
     side_by_side: int = 16
     """Films solved side by side."""
