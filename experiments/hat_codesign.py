@@ -110,7 +110,7 @@ class Config:
     """Its largest learning rate."""
     weight_decay: float = 0.1
     """Of it, times the learning rate."""
-    steps: int = 8
+    steps: int = 20
     """Steps of each training through the films, and as many more with noise."""
     learning_rate: float = 0.01
     """Their largest learning rate (biases)."""
