@@ -72,6 +72,12 @@ def toy_device():
 
 
 @pytest.fixture(scope="session")
+def reduced_device():
+    """Return a reduced device made by hand."""
+    return _module("reduced_device").made()
+
+
+@pytest.fixture(scope="session")
 def Curve():
     """Return the class `Curve`: a measurement whose prediction is a formula."""
     return _module("fitted_curve").Curve

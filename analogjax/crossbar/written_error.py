@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from .._checks import check_not_negative, check_shape, check_whole
 from .._types import Array, Float, ScalarLike
-from ..programming.writing import AbstractWriting
+from ..programming.writing import AbstractWriting, Written
 from .write_error import FLOAT, AbstractWriteError
 
 
@@ -76,7 +76,7 @@ class WrittenError(AbstractWriteError):
         u = np.linspace(0.0, 1.0, targets)
         shape = (repeats, targets)
         wanted = jnp.broadcast_to(jnp.asarray(u, FLOAT), shape)
-        made = eqx.filter_jit(lambda w: w.write(w.plan(wanted), w.draw(key, shape)))(writing)
+        made = _planned(writing, wanted, key)
         ok = np.asarray(made.ok)
         if ok.sum(axis=0).min() < 2:
             raise ValueError(
@@ -107,3 +107,9 @@ class WrittenError(AbstractWriteError):
         rest = place - below.astype(place.dtype)
         mean, std = (x[below] + rest * (x[below + 1] - x[below]) for x in (self.mean, self.std))
         return mean + std * drawn
+
+
+@eqx.filter_jit
+def _planned(writing: AbstractWriting, wanted: Array, key: PRNGKeyArray) -> Written:
+    """Return what planned writes leave; compiled once for writings of the same structure."""
+    return writing.write(writing.plan(wanted), writing.draw(key, wanted.shape))

@@ -8,6 +8,7 @@ from ._images import check_labels as check_labels
 from ._images import to_float as to_float
 from ._load import NAMES as NAMES
 from ._load import load as load
+from ._splits import standardised_split as standardised_split
 from .config import DataConfig as DataConfig
 from .config import MeasurementsConfig as MeasurementsConfig
 from .measurements import MEASURED_SETS as MEASURED_SETS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._types import Int
+from .._types import Float, Int
+from ._dataset import Split
 
 
 def stratified(
@@ -40,3 +41,23 @@ def stratified(
     )
     kept = np.setdiff1d(np.arange(len(y)), held_out)
     return random.permutation(kept), random.permutation(held_out)
+
+
+def standardised_split(
+    x: Float[np.ndarray, "n features"], y: Int[np.ndarray, " n"], fraction: float, seed: int
+) -> tuple[Split, Split]:
+    """Return a random stratified split of features, in units of the kept part's own spread.
+
+    Args:
+        x: Features, a row a sample.
+        y: Labels.
+        fraction: Share to hold out, 0 to below 1.
+        seed: Of the shuffle.
+
+    Returns:
+        The kept and the held-out part, float32; each feature less its mean over the kept part, over
+        its standard deviation there.
+    """
+    kept, held_out = stratified(y, fraction, seed)
+    x = ((x - x[kept].mean(0)) / x[kept].std(0)).astype(np.float32)
+    return Split(x[kept], y[kept]), Split(x[held_out], y[held_out])

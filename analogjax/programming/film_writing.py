@@ -29,7 +29,11 @@ from ..simulation.solvers import AbstractSolver, Plateau
 from .writing import AbstractWriting, Written
 
 PULSE_WIDTH = "pulse_width"
-"""Name of the common factor of all pulse widths among what `VacancyWriting.changed` knows."""
+"""Name of the common factor of all pulse widths among what `VacancyWriting.changed` knows; that of
+pulse k alone, counted from 0, is ``"pulse_width_k"``."""
+
+PULSE_GAP = "pulse_gap"
+"""Name of the time between two pulses among what `VacancyWriting.changed` knows."""
 
 NO_SPREAD = Spread()
 
@@ -53,6 +57,8 @@ class VacancyWriting(AbstractWriting):
     """The nominal device."""
     widths: Float[Array, " pulses"]
     """Of the pulses [s]."""
+    gap: Float[Array, ""] | None
+    """Rest between two pulses [s]; None: one follows the other at once."""
     spread: Spread
     """What differs from device to device."""
     state: CellField | None
@@ -74,6 +80,7 @@ class VacancyWriting(AbstractWriting):
         device: FourTerminalTiO2,
         *,
         widths: Any,
+        gap: float = 0.0,
         low: float,
         high: float,
         limit: float | None = None,
@@ -89,6 +96,7 @@ class VacancyWriting(AbstractWriting):
         Args:
             device: The nominal device.
             widths: Of each pulse [s].
+            gap: Rest between two pulses [s].
             low: Amplitude of all pulses that leaves the smallest conductance [V].
             high: Amplitude of all pulses that leaves the largest conductance [V].
             limit: Largest amplitude that a drive may have [V]; the larger of both if None.
@@ -107,6 +115,9 @@ class VacancyWriting(AbstractWriting):
         self.widths = jnp.atleast_1d(jnp.asarray(widths, float))
         for width in np.asarray(self.widths):
             check_positive("widths", float(width), "s")
+        check_not_negative("gap", gap, "s")
+        # Without a gap there is no rest to solve.
+        self.gap = jnp.asarray(gap, float) if gap else None
         check_names(type(device), spread.names)
         check_whole("batch", batch)
         most = max(abs(low), abs(high)) if limit is None else limit
@@ -176,15 +187,21 @@ class VacancyWriting(AbstractWriting):
         return Written((held - low) / (high - low), ok)
 
     def changed(self, relative: Mapping[str, Any]) -> VacancyWriting:
-        """Return writing with parameters of the device or `PULSE_WIDTH` changed; see the class.
+        """Return writing with parameters of the device, `PULSE_WIDTH` or `PULSE_GAP` changed.
 
         Window and plan stay those of the nominal device as it was.
         """
         changed = self
+        single = {f"{PULSE_WIDTH}_{k}": k for k in range(self.widths.shape[0])}
         for name, x in relative.items():
             if name == PULSE_WIDTH:
                 widths = changed.widths * (1 + x)
                 changed = eqx.tree_at(lambda w: w.widths, changed, widths)
+            elif name in single:
+                widths = changed.widths.at[single[name]].multiply(1 + x)
+                changed = eqx.tree_at(lambda w: w.widths, changed, widths)
+            elif name == PULSE_GAP and changed.gap is not None:
+                changed = eqx.tree_at(lambda w: w.gap, changed, changed.gap * (1 + x))
             elif name in FourTerminalTiO2.PARAMETERS:
                 value = getattr(changed.device, name) * (1 + x)
                 changed = eqx.tree_at(lambda w, n=name: getattr(w.device, n), changed, value)
@@ -198,7 +215,7 @@ class VacancyWriting(AbstractWriting):
         """Return the conductance of each device [S], nan where it could not be solved."""
         dtype = jnp.dtype(self.precision)
         device = self.device
-        shared = _Shared(device.parameters(), self.limit, widths, jnp.asarray(t, float))
+        shared = _Shared(device.parameters(), self.limit, widths, self.gap, jnp.asarray(t, float))
         own = _Own(drives, {} if factors is None else factors)
         shared, own = jax.tree.map(lambda x: jnp.asarray(x, dtype), (shared, own))
         fixed: Any = jax.lax.stop_gradient((device, self.state))
@@ -212,6 +229,7 @@ class _Shared(eqx.Module):
     parameters: dict[str, Scalar]
     limit: Scalar
     widths: Float[Array, " pulses"]
+    gap: Scalar | None
     t: Scalar
 
 
@@ -306,7 +324,9 @@ def _written(
 
     def pulse(carry, drive):
         state, fields, ok = carry
-        v, width = drive
+        v, width, before = drive
+        if before is not None:
+            state = film.rest(state, before)
         plateau = Plateau(v, v, width)
         step = solver.advance(film, workspace, state, fields, plateau, ReverseMode())
         ok &= (step.status == Status.SUCCESS) & film.valid(step.state) & film.holds(step.fields)
@@ -314,7 +334,10 @@ def _written(
 
     amplitudes = jnp.clip(drives, -shared.limit, shared.limit)
     start = (state, fields, jnp.array(True))
-    (state, fields, ok), _ = jax.lax.scan(pulse, start, (amplitudes, shared.widths))
+    rests = None
+    if shared.gap is not None:
+        rests = jnp.zeros_like(shared.widths).at[1:].set(shared.gap)
+    (state, fields, ok), _ = jax.lax.scan(pulse, start, (amplitudes, shared.widths, rests))
     state = film.rest(state, shared.t)
     resistance = film.read_warm(
         state, film.initial_fields(state), jnp.zeros_like(shared.t), workspace

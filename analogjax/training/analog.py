@@ -133,13 +133,21 @@ class AnalogTraining:
             jnp.zeros((), jnp.int32),
         )
 
-    def again(self, analog: nnx.Module, split: Split, *, seed: int) -> AnalogTraining:
+    def again(
+        self,
+        analog: nnx.Module,
+        split: Split,
+        *,
+        seed: int,
+        family: AbstractFamily | None = None,
+    ) -> AnalogTraining:
         """Return the same training of other weights on other data: its step is compiled once.
 
         Args:
             analog: A model of the same structure.
             split: What it is trained on, as many inputs.
             seed: Of the batches and chips.
+            family: One that differs from this training's in numbers alone; None for the same.
 
         Raises:
             ValueError: A model of another structure, or another number of inputs.
@@ -147,11 +155,13 @@ class AnalogTraining:
         check_between("split", float(len(split.y)), float(len(self.y)), float(len(self.y)))
         model = split_tiles(analog, self.mesh)
         model.train()
-        trained = self.family.start(model)
+        family = self.family if family is None else family
+        trained = family.start(model)
         graph, parameters, other = nnx.split(model, nnx.Param, ...)
         if graph != self.graph:
             raise ValueError("Argument `analog` must be a model of the same structure, but is not.")
         new, both = copy.copy(self), (parameters, trained)
+        new.family = family
         new.seed, (new.x, new.y) = seed, self._inputs(split)
         new._start, new._kept = self._placed(State(both, other, self.optimiser.init(both))), None
         return new

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 
-from .._types import ScalarLike
+from .._checks import check_not_negative
+from .._types import Array, ScalarLike
 from ..crossbar import age, assign_levels, layer_key, write
+from ..fitting.bijections import Bijection, bijection
 from ..networks import analog_layers, with_chips
 from ..programming.writing import AbstractWriting, Written
 from .families import AbstractFamily, OnChip
@@ -28,29 +29,65 @@ class Physical(AbstractFamily):
 
     Attributes:
         writing: From drives to conductances.
-        design: Names of shared quantities to train, as `AbstractWriting.changed` knows them.
+        design: Names of shared quantities to train, as `AbstractWriting.changed` knows them, each
+            with the bijection from an unbounded number to its relative change.
+        design_rates: Learning rate of each, over that of drives.
     """
 
     writing: AbstractWriting
-    design: tuple[str, ...] = eqx.field(static=True)
+    design: dict[str, Bijection]
+    design_rates: dict[str, Array]
 
-    def __init__(self, writing: AbstractWriting, *, design: Sequence[str] = ()):
+    def __init__(
+        self,
+        writing: AbstractWriting,
+        *,
+        design: Sequence[str] | Mapping[str, tuple[float, float]] = (),
+        design_rates: ScalarLike | Mapping[str, ScalarLike] = 1.0,
+    ):
         """Make a family of physical training.
 
         Args:
             writing: From drives to conductances.
-            design: Names of shared quantities (material, geometry, pulses) to train too.
+            design: Names of shared quantities (material, geometry, pulses) to train too; with the
+                bounds of the relative change of each, below and above 0, or without bounds.
+            design_rates: Learning rate of these or each, over that of drives: of relative changes
+                without bounds, of the logarithm of the odds between them. What has the rate 0 stays
+                as it is, in the same compiled program.
 
         Raises:
-            ValueError: A name that the writing cannot change.
+            ValueError: A name that the writing cannot change, bounds that do not enclose 0, or a
+                negative rate.
         """
-        self.writing, self.design = writing, tuple(design)
-        writing.changed(dict.fromkeys(design, 0.0))
+        bounds = design if isinstance(design, Mapping) else dict.fromkeys(design)
+        maps = {}
+        for name, ends in bounds.items():
+            low, high = (-math.inf, math.inf) if ends is None else ends
+            if not low < 0.0 < high:
+                raise ValueError(
+                    f"Argument `design` must bound the change of {name!r} below and above 0, "
+                    f"but has ({low:g}, {high:g})."
+                )
+            maps[name] = bijection(low, high, 0.0)
+        rates = design_rates
+        if not isinstance(rates, Mapping):
+            rates = dict.fromkeys(maps, rates)
+        if set(rates) != set(maps):
+            raise ValueError(
+                "Argument `design_rates` must have one for each name of `design`, "
+                f"but has {sorted(rates)}."
+            )
+        for rate in rates.values():
+            check_not_negative("design_rates", rate)
+        self.writing, self.design = writing, maps
+        self.design_rates = {name: jnp.asarray(rates[name], float) for name in maps}
+        writing.changed(dict.fromkeys(maps, 0.0))
 
     def start(self, analog: nnx.Module) -> PyTree:
         """Return planned drives and full scales of each layer, and the changes of the design.
 
-        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: 0.0}}``
+        ``{"drives": {layer: ...}, "log_scale": {layer: ...}, "design": {name: 0.0}}``; the numbers
+        of the design are unbounded, see `changes`.
 
         Raises:
             ValueError: A mapping of weights that is not in conductance.
@@ -76,6 +113,14 @@ class Physical(AbstractFamily):
             "design": {name: jnp.zeros(()) for name in self.design},
         }
 
+    def changes(self, trained: PyTree) -> dict[str, Array]:
+        """Return the relative change of each quantity of the design, by name."""
+        found = {}
+        for name, own in self.design.items():
+            start = own.inverse(jnp.zeros_like(own.anchor))
+            found[name] = own.forward(start + self.design_rates[name] * trained["design"][name])
+        return found
+
     def chip(
         self,
         analog: nnx.Module,
@@ -86,7 +131,7 @@ class Physical(AbstractFamily):
         t: ScalarLike = 0.0,
     ) -> OnChip:
         """Return the network on devices that were written by their drives."""
-        writing = self.writing.changed(trained["design"])
+        writing = self.writing.changed(self.changes(trained))
         layers = analog_layers(analog)
         keys = {name: layer_key(key, name) for name in layers}
         drawn = {

@@ -11,8 +11,7 @@ from flax import nnx
 
 import analogjax as aj
 from analogjax.crossbar import DeviceStatistics, GaussianError, Hardware, WeightMapping
-from analogjax.data import Split
-from analogjax.data._splits import stratified
+from analogjax.data import Split, standardised_split
 from analogjax.networks import MLP, convert_to_analog
 from analogjax.training import (
     AnalogTraining,
@@ -47,10 +46,8 @@ class Study:
 
     def split(self, index: int) -> tuple[Split, Split]:
         """Return training and held-out flowers, in units of the training flowers' spread."""
-        kept, held = stratified(self.y, self.config.held_out / len(self.y), self.seed + index)
-        middle, size = self.x[kept].mean(0), self.x[kept].std(0)
-        x = ((self.x - middle) / size).astype(np.float32)
-        return Split(x[kept], self.y[kept]), Split(x[held], self.y[held])
+        config = self.config
+        return standardised_split(self.x, self.y, config.held_out / len(self.y), self.seed + index)
 
     def network(self, index: int, factor: float):
         """Return a network with random weights on devices with so much noise."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from analogjax.data import standardised_split
 from analogjax.data._splits import stratified
 
 
@@ -36,6 +37,18 @@ def test_as_many_of_each_class_as_scikit_learn_holds_out():
     # Both round to whole samples, each in its own way.
     assert difference.max() <= 1
     assert abs(len(ours) - len(theirs)) <= 1
+
+
+def test_standardised_by_what_is_kept():
+    x, y = np.random.RandomState(0).normal(3.0, 2.0, (90, 4)), np.repeat(np.arange(3), 30)
+    kept, held_out = standardised_split(x, y, 0.3, 5)
+    assert (len(kept.y), len(held_out.y)) == (63, 27)
+    # Rounding of float32.
+    np.testing.assert_allclose(kept.x.mean(0), 0.0, atol=1e-6)
+    np.testing.assert_allclose(kept.x.std(0), 1.0, atol=1e-6)
+    of_kept, of_held = stratified(y, 0.3, 5)
+    scale, middle = x[of_kept].std(0), x[of_kept].mean(0)
+    np.testing.assert_allclose(held_out.x, (x[of_held] - middle) / scale, atol=1e-6)
 
 
 def test_order_is_random():

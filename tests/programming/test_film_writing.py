@@ -14,11 +14,14 @@ import pytest
 import analogjax as aj
 from analogjax.devices import FourTerminalTiO2, Spread
 from analogjax.programming import VacancyWriting
-from analogjax.programming.film_writing import PULSE_WIDTH
+from analogjax.programming.film_writing import PULSE_GAP, PULSE_WIDTH
 from analogjax.simulation import Adaptive, Multirate
 
 DIFFER = ("attempt_frequency", "sigma_1", "thickness", "c_hi", "electrode_arm")
-SHARED = ("front_position", "side", "activation_energy", PULSE_WIDTH)
+SHARED = (
+    "front_position", "front_width", "side", "activation_energy", PULSE_WIDTH, f"{PULSE_WIDTH}_1",
+    PULSE_GAP,
+)  # fmt: skip
 FILM = FourTerminalTiO2(8, sigma_background=5.0, electrode_arm=0.3)
 
 
@@ -27,6 +30,7 @@ def writing():
     return VacancyWriting(
         FILM,
         widths=[3.0, 2.0],
+        gap=5.0,
         low=-5.0,
         high=5.0,
         limit=6.0,
@@ -152,6 +156,19 @@ def test_wrong_arguments():
 def test_unknown_name(writing):
     with pytest.raises(ValueError, match=r"`design` must name quantities .* 'colour'"):
         writing.changed({"colour": 0.0})
+    with pytest.raises(ValueError, match="'pulse_width_2'"):
+        writing.changed({f"{PULSE_WIDTH}_2": 0.0})
+    with pytest.raises(ValueError, match="'pulse_gap'"):
+        eqx.tree_at(lambda w: w.gap, writing, None).changed({PULSE_GAP: 0.0})
+
+
+def test_gap_is_a_rest(writing, drives):
+    # A pulse of no voltage moves vacancies as a rest does: the gap takes its place.
+    still = drives.at[:, 1].set(0.0)
+    short = writing.changed({f"{PULSE_WIDTH}_1": -1.0}).write(still, None, t=2.0).fractions
+    longer = writing.changed({f"{PULSE_WIDTH}_1": -1.0, PULSE_GAP: 0.4}).write(still, None)
+    # Diffusion is linear: one rest after another is a rest of both times.
+    np.testing.assert_allclose(longer.fractions, short, rtol=1e-9)
 
 
 def test_other_devices_are_refused():

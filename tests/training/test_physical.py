@@ -124,7 +124,35 @@ def test_failed_devices_are_masked_and_counted(split):
     assert np.isfinite(float(state.loss[0]))
 
 
+def test_design_stays_within_its_bounds(split):
+    family = Physical(
+        Charging(jnp.asarray(0.05)), design={"spread": (-0.25, 1.0)}, design_rates=20.0
+    )
+    training = AnalogTraining(
+        analog(), split, steps=40, batch=40, learning_rate=0.15, family=family
+    )
+    start = training.start()
+    # Unchanged at first, to the rounding of a sigmoid and its inverse.
+    assert float(family.changes(training.trained(start))["spread"]) == pytest.approx(0, abs=1e-12)
+    found = family.changes(training.trained(training.all_steps()))["spread"]
+    # Devices that differ less are better: as far as it may go, and no farther.
+    assert -0.25 <= float(found) < -0.2
+    # With the rate 0 it stays; the family differs in numbers alone.
+    still = Physical(Charging(jnp.asarray(0.05)), design={"spread": (-0.25, 1.0)}, design_rates=0.0)
+    kept = training.again(analog(), split, seed=0, family=still)
+    state = kept.all_steps()
+    assert float(still.changes(kept.trained(state))["spread"]) == pytest.approx(0, abs=1e-12)
+    assert jax.tree.structure(still) == jax.tree.structure(family)
+
+
 def test_wrong_arguments():
+    writing = Charging(jnp.asarray(0.0))
+    with pytest.raises(ValueError, match=r"`design` must bound .*'spread'.* but has \(0, 1\)"):
+        Physical(writing, design={"spread": (0.0, 1.0)})
+    with pytest.raises(ValueError, match="`design_rates` must be"):
+        Physical(writing, design=("spread",), design_rates=-1.0)
+    with pytest.raises(ValueError, match="`design_rates` must have one for each"):
+        Physical(writing, design=("spread",), design_rates={"gain": 1.0})
     with pytest.raises(ValueError, match=r"`design` must name quantities .* .colour."):
         Physical(Charging(jnp.asarray(0.0)), design=("colour",))
     model = MLP(input_shape=(6,), classes=3, hidden=(), rngs=nnx.Rngs(0))
