@@ -41,13 +41,14 @@ from analogjax.networks import (
     convert_to_analog,
     keep_arrays,
 )
-from analogjax.runs import RunFolder
+from analogjax.runs import RunFolder, from_arrays, to_arrays
 from analogjax.training import (
     AnalogTraining,
     NoiseInjection,
     Precise,
     TrainingConfig,
     accuracy,
+    tune_in_run,
 )
 
 MAPPING = WeightMapping("differential", "layer", "max", space="G")
@@ -108,20 +109,18 @@ def run(config: Config, run: RunFolder) -> None:
     written = convert_to_analog(digital, hardware(config))
     wires = training(config, run, written, dataset.train)
     noise = training(config, run, noisy(config, digital), dataset.train, with_noise=True)
-    tuned, tuned_noise = (
-        tune(run, name, own) for name, own in (("wires", wires), ("noise", noise))
-    )
+    tuned = timed(run, "wires", lambda: tune_in_run(run, "wires", wires))
+    tuned_noise = timed(run, "noise", lambda: tune_in_run(run, "noise", noise))
     models = {
         "transferred": written,
-        "noise": rewired(written, tuned_noise["model"]),
-        "wires": tuned["model"],
+        "noise": rewired(written, nnx.state(noise.model(tuned_noise), nnx.Param)),
+        "wires": wires.model(tuned),
+        "shares": timed(run, "shares", lambda: alternate(config, run, written, dataset.train)),
     }
-    found = run.stage("accuracy", lambda: accuracies(config, run, digital, models, dataset.test))
+    found = run.stage("accuracy", lambda: accuracies(run, digital, models, dataset))
     found["digital"] = np.asarray(reached)
-    shares = run.stage("shares", lambda: alternate(config, run, written, dataset))
-    found["shares"] = shares["accuracy"]
-    run.metric("accuracy_shares_validation", float(shares["validation"]))
-    maps = run.stage("maps", lambda: first_array(config, written, tuned["model"]))
+    run.metric("accuracy_shares_validation", float(found["shares_validation"]))
+    maps = run.stage("maps", lambda: first_array(config, written, models["wires"]))
     report(config, run, dataset, found, tuned, tuned_noise, maps)
 
 
@@ -154,34 +153,18 @@ def training(config, run, analog, train: Split, *, with_noise: bool = False) -> 
     )
 
 
-def tune(run, name, training) -> dict:
-    """Train, in portions that survive an interruption; return model, losses and times."""
-
-    def compute():
-        clock, processor = time.perf_counter(), time.process_time()
-        done = run.portions(
-            name, training.start, training.advance, lambda s: int(s.count), training.steps
-        )
-        run.log(
-            f"{name}: {(time.perf_counter() - clock) / 60:.1f} min, "
-            f"{(time.process_time() - processor) / 60:.1f} min of processor"
-        )
-        weights = jax.tree.leaves(done.state.parameters)
-        other = {f"weights{k}": np.asarray(leaf) for k, leaf in enumerate(weights)}
-        return {"loss": done.loss, **other}
-
-    kept = run.stage(name, compute)
-    start = training.start()
-    leaves, structure = jax.tree.flatten(start.state.parameters)
-    weights = [jnp.asarray(kept[f"weights{k}"]) for k in range(len(leaves))]
-    state = start.state._replace(parameters=jax.tree.unflatten(structure, weights))
-    return {"loss": kept["loss"], "model": training.model(start._replace(state=state))}
+def timed(run, name, train):
+    """What a training returns; its processor time (little, where it is read back) is logged."""
+    before = time.process_time()
+    trained = train()
+    run.log(f"{name}: {(time.process_time() - before) / 60:.1f} min of processor")
+    return trained
 
 
-def rewired(analog, other):
-    """The analog model with the weights of another."""
+def rewired(analog, weights):
+    """The analog model with other weights."""
     new = nnx.clone(analog)
-    nnx.update(new, nnx.state(other, nnx.Param))
+    nnx.update(new, weights)
     return new
 
 
@@ -200,15 +183,17 @@ def solved(analog, dtype):
     return new
 
 
-def accuracies(config, run, digital, models, test) -> dict:
+def accuracies(run, digital, models, dataset) -> dict:
     """Test accuracy of every network through its wires, and of the trained one otherwise."""
-    found = {}
+    found, test = {}, dataset.test
     with run.progress("evaluation", len(models) + 2) as progress:
         for name, model in models.items():
-            found[name] = accuracy(keep_arrays(model), test)
+            kept = keep_arrays(model)
+            found[name] = accuracy(kept, test)
+            if name == "shares":
+                found["shares_validation"] = accuracy(kept, dataset.validation)
             progress.advance()
-        without = nnx.clone(digital)
-        nnx.update(without, nnx.state(models["wires"], nnx.Param))
+        without = rewired(digital, nnx.state(models["wires"], nnx.Param))
         found["without_wires"] = accuracy(without, test)
         progress.advance()
         if jax.config.jax_enable_x64:
@@ -217,8 +202,8 @@ def accuracies(config, run, digital, models, test) -> dict:
     return found
 
 
-def alternate(config, run, analog, dataset) -> dict:
-    """Train on linearised wires: solved once a round, each cell's share of current held in between.
+def alternate(config, run, analog, train: Split):
+    """The model trained on linearised wires: solved once a round, each cell's share held between.
 
     ``G_eff(g) = G_eff(g_0) + (G_eff(g_0) / g_0) (g - g_0)``, exact at ``g_0``, the conductances of
     the last solution; the current that cells take from one another is held, too.
@@ -252,9 +237,11 @@ def alternate(config, run, analog, dataset) -> dict:
             layer.tile = tile
         return model(to_float(x))
 
-    schedule = optax.cosine_decay_schedule(1.5e-3, config.rounds * config.round_steps)
+    steps, size = config.round_steps, min(256, len(train.y))
+    schedule = optax.cosine_decay_schedule(1.5e-3, config.rounds * steps)
     optimiser = optax.adam(lambda count: schedule(jnp.asarray(count, jnp.float32)))
-    x, y = jnp.asarray(dataset.train.x), jnp.asarray(dataset.train.y, jnp.int32)
+    x, y = jnp.asarray(train.x), jnp.asarray(train.y, jnp.int32)
+    batches = np.random.default_rng(run.seed).integers(0, len(y), (config.rounds, steps, size))
 
     @jax.jit
     def step(weights, moments, known, chosen):
@@ -265,25 +252,21 @@ def alternate(config, run, analog, dataset) -> dict:
         updates, moments = optimiser.update(jax.grad(loss)(weights), moments, weights)
         return optax.apply_updates(weights, updates), moments
 
-    @jax.jit
-    def right(weights, known, x, y):
-        return jnp.mean(jnp.argmax(answers(weights, known, x), -1) == y, dtype=jnp.float32)
+    def advance(state):
+        weights, moments, done = state
+        known = solve(weights)
+        for chosen in batches[int(done)]:
+            weights, moments = step(weights, moments, known, jnp.asarray(chosen))
+        return weights, moments, done + 1
 
-    rng, moments = np.random.default_rng(run.seed), optimiser.init(weights)
-    processor = time.process_time()
-    with run.progress("shares", config.rounds) as progress:
-        for _ in range(config.rounds):
-            known = solve(weights)
-            for _ in range(config.round_steps):
-                chosen = jnp.asarray(rng.integers(0, len(y), min(256, len(y))))
-                weights, moments = step(weights, moments, known, chosen)
-            progress.advance()
-    known = solve(weights)
-    run.log(f"shares: {(time.process_time() - processor) / 60:.1f} min of processor")
-    return {
-        "accuracy": right(weights, known, dataset.test.x, dataset.test.y),
-        "validation": right(weights, known, dataset.validation.x, dataset.validation.y),
-    }
+    def compute():
+        start = (weights, optimiser.init(weights), jnp.zeros((), jnp.int32))
+        trained, _, _ = run.portions(
+            "shares", lambda: start, advance, lambda state: int(state[2]), config.rounds
+        )
+        return to_arrays(trained)
+
+    return rewired(analog, from_arrays(run.stage("shares", compute), weights))
 
 
 class _Uncut(CurrentDomain):
@@ -357,7 +340,7 @@ def report(config, run, dataset, found, tuned, tuned_noise, maps) -> None:
         "training with noise does not prepare a network for wires; whether it does here depends on "
         "how much they take, and on the numbers of steps, which differ.)",
     )
-    run.figure("learning", _learning(tuned["loss"]), "Cross-entropy of each step's batch.")
+    run.figure("learning", _learning(tuned.loss), "Cross-entropy of each step's batch.")
     run.figure(
         "array",
         _maps(maps),
@@ -378,8 +361,8 @@ def report(config, run, dataset, found, tuned, tuned_noise, maps) -> None:
         "learning",
         xr.Dataset(
             {
-                "loss": ("step", tuned["loss"], {"units": "nat"}),
-                "loss_noise": ("step_noise", tuned_noise["loss"], {"units": "nat"}),
+                "loss": ("step", tuned.loss, {"units": "nat"}),
+                "loss_noise": ("step_noise", tuned_noise.loss, {"units": "nat"}),
             }
         ),
     )

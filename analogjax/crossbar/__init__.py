@@ -62,6 +62,7 @@ from .product import Arrays as Arrays
 from .product import array_product as array_product
 from .product import array_shares as array_shares
 from .product import drift_gain as drift_gain
+from .product import keep_reads as keep_reads
 from .product import prepare_arrays as prepare_arrays
 from .tiles import Tile as Tile
 from .wires import Solution as Solution

@@ -8,15 +8,22 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import PRNGKeyArray, PyTree
 
 from .._types import Array, Float, Scalar, ScalarLike
 from .chip import Chip, age, hold
 from .converters import combine
+from .converters.quantise import INSIDE
 from .hardware import DeviceStatistics
 from .mapping import WeightMapping, fractions_to_weights, significances, sliced_lines
 from .nonidealities import drift_compensation
 from .tiles import Layout, Tile, normalise
+
+_READ = "what a layer's arrays say"
+
+keep_reads = jax.checkpoint_policies.save_only_these_names(_READ, INSIDE)
+"""Policy of `jax.checkpoint` for `array_product`: outputs, and their noise, are not found twice."""
 
 
 class Arrays(eqx.Module):
@@ -147,7 +154,8 @@ def array_product(
     if arrays.slices is not None:
         y = combine(jnp.moveaxis(y.reshape(len(y), mapping.slices, -1), 1, 0), arrays.slices)
     per_weight = 2 if mapping.scheme == "offset" else 1
-    return y * (arrays.scale.reshape(1, -1) * (per_weight / unit)) * full
+    y = y * (arrays.scale.reshape(1, -1) * (per_weight / unit))
+    return checkpoint_name(y, _READ) * full
 
 
 def drift_gain(

@@ -33,6 +33,7 @@ from ..crossbar import (
     array_product,
     chip_weights,
     drift_gain,
+    keep_reads,
     layer_key,
     prepare_arrays,
     program,
@@ -187,13 +188,13 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
         # On a CPU one group after another: what the kernels of all images see fits no cache.
         together = None if jax.default_backend() == "cpu" else count
         arrays = self.prepared()
-        flat = jax.lax.map(
-            lambda group: self._on_arrays(
-                see(group[0]).reshape(-1, shape[-1]), arrays, key=group[1]
-            ),
-            (groups, keys),
-            batch_size=together,
-        )
+
+        # A backward pass finds again what the kernels see: kept of all groups it fits no cache.
+        @partial(jax.checkpoint, policy=keep_reads, prevent_cse=False)
+        def product(group: Array, key: PRNGKeyArray | None) -> Array:
+            return self._on_arrays(see(group).reshape(-1, shape[-1]), arrays, key=key)
+
+        flat = jax.lax.map(lambda each: product(*each), (groups, keys), batch_size=together)
         y = flat.reshape(*shape[:-1], flat.shape[-1])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 

@@ -42,6 +42,7 @@ from analogjax.networks import (
     program_analog_weights,
     read_analog_weights,
 )
+from analogjax.networks._layers import patches
 
 F32 = {"dtype": jnp.float32, "param_dtype": jnp.float32}
 DEVICE = DeviceStatistics(1e4, 1e6, GaussianError(0.02))
@@ -165,6 +166,37 @@ def test_training_on_a_chip_reaches_the_weights(digital):
     assert float(jnp.abs(grad(frozen).head.kernel[...]).max()) == 0
     # Straight through: that of weights a few per cent elsewhere.
     assert relative(through.head.kernel[...], ideal.head.kernel[...]) < 0.3
+
+
+def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patches():
+    class One(nnx.Module):
+        def __init__(self, layer):
+            self.layer = layer
+
+    domain = CurrentDomain(dac=Dac(6), adc=Adc(6), output_noise=0.5, output_range=2.0)
+    options = {"use_bias": False, "rngs": nnx.Rngs(1), **F32}
+    conv, dense = nnx.Conv(2, 5, (3, 3), padding="VALID", **options), nnx.Linear(18, 5, **options)
+    dense.kernel.set_value(conv.kernel[...].reshape(18, 5))
+    x = jax.random.normal(KEY, (2, 6, 6, 2), jnp.float32)
+
+    def gradients(layer, key, see):
+        analog = convert_to_analog(One(layer), hardware(domain, rows=10)).layer
+        analog.read.set_value(key)
+        graph, weights, rest = nnx.split(analog, nnx.Param, ...)
+
+        def loss(weights, x):
+            return jnp.sum(jnp.abs(nnx.merge(graph, weights, rest)(see(x))) ** 2)
+
+        by_weights, by_inputs = jax.jit(jax.grad(loss, argnums=(0, 1)))(weights, x)
+        return by_weights.kernel[...].reshape(18, 5), by_inputs
+
+    # All images are one group, whose noise has a key of its own.
+    found = gradients(conv, KEY, lambda x: x)
+    wanted = gradients(dense, jax.random.split(KEY, 1)[0], lambda x: patches(x, (3, 3)))
+    for a, b in zip(found, wanted, strict=True):
+        assert float(jnp.abs(b).max()) > 1
+        # What is found again in the backward pass is rounded as it was, sums are in another order.
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(b).max()))
 
 
 def test_calibrated_ranges_are_those_of_the_data(digital):

@@ -8,12 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from ..._checks import check_whole
 from ..._types import Array, Float
 
 MAX_BITS = 24
 """Most bits of a quantiser: float32 holds no finer whole numbers."""
+
+INSIDE = "inside full scale"
+"""Name (`jax.ad_checkpoint`) of what the gradient of a quantiser keeps: what is not clipped."""
 
 
 @jax.custom_jvp
@@ -96,5 +100,5 @@ def _uniform(x: Array, steps: int | None, low: float) -> Array:
 def _(steps: int | None, low: float, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
     # Full scale itself is inside: a range from the largest sample keeps that sample's gradient.
-    inside = (x >= low) & (x <= 1.0)
+    inside = checkpoint_name((x >= low) & (x <= 1.0), INSIDE)
     return _uniform(x, steps, low), jnp.where(inside, dx, jnp.zeros_like(dx))
