@@ -96,16 +96,17 @@ class _Series(eqx.Module):
 
     def current(self, x: Scalar) -> Scalar:
         """Return I > 0 of ``R I + c I^3 = |V| - x``."""
-        drop = self.v - x
-        ohmic = self.disc + self.plug + self.line
+        drop, ohmic = self.v - x, self.disc + self.plug + self.line
 
-        def halley(i):
-            f = i * (ohmic + self.cubic * i**2) - drop
-            slope = ohmic + 3 * self.cubic * i**2
-            return i - f * slope / (slope**2 - f * 3 * self.cubic * i)
+        def halley(i, drop, ohmic, cubic):
+            f = i * (ohmic + cubic * i**2) - drop
+            slope = ohmic + 3 * cubic * i**2
+            return i - f * slope / (slope**2 - f * 3 * cubic * i)
 
-        start = jax.lax.stop_gradient(drop / ohmic)
-        return halley(halley(halley(start)))
+        # The last step has the derivatives of the root; those of the steps to it change nothing.
+        fixed = jax.lax.stop_gradient((drop, ohmic, self.cubic))
+        start = halley(halley(fixed[0] / fixed[1], *fixed), *fixed)
+        return halley(start, drop, ohmic, self.cubic)
 
     def oxide(self, i: Scalar) -> Scalar:
         """Return the voltage over junction, disc and plug."""
@@ -119,49 +120,58 @@ class _Series(eqx.Module):
 class _Junction(eqx.Module):
     """The junction at a temperature: ``ln I = a - barrier(x) / width + ln(e^(x/n) - 1)``."""
 
-    device: JartVCM
     reset: Scalar
-    vacancies: Scalar
+    height: Scalar
+    """Of the barrier at zero bias [eV]."""
+    bending: Scalar
+    """psi: of the bands at the junction [V], there."""
+    lowering: Scalar
+    """Fourth power of the lowering by the image force, by psi [eV^4/V]."""
+    tunnelling: Scalar
+    """E_00 [eV]"""
+    emitting: Scalar
+    """Area times Richardson constant [A/K^2]."""
+
+    def __init__(self, device: JartVCM, reset: Scalar, disc_vacancies: Scalar):
+        density = device.charge_number * disc_vacancies * DENSITY_UNIT
+        self.reset = reset
+        self.height = device.barrier_height
+        self.bending = device.barrier_height - device.fermi_offset
+        # Grouped so that single precision would not overflow either.
+        scale = CHARGE / (device.barrier_permittivity * VACUUM_PERMITTIVITY)
+        self.lowering = scale**3 * density / (8 * jnp.pi**2)
+        mass = ELECTRON_MASS * device.permittivity * VACUUM_PERMITTIVITY
+        self.tunnelling = PLANCK / (4 * jnp.pi) * jnp.sqrt(density / mass)
+        self.emitting = jnp.pi * device.radius**2 * RICHARDSON
 
     def barrier(self, x: Scalar) -> Scalar:
         """Return the barrier [eV], lowered by the image force (Schottky effect)."""
-        device = self.device
-        sign = 2 * self.reset - 1
-        psi = device.barrier_height - device.fermi_offset - sign * x
+        psi = self.bending - (2 * self.reset - 1) * x
         bent = psi > 0
-        permittivity = device.barrier_permittivity * VACUUM_PERMITTIVITY
-        # Grouped so that single precision would not overflow either.
-        scale = CHARGE / permittivity
-        density = device.charge_number * self.vacancies * DENSITY_UNIT
-        fourth = scale**3 * density * jnp.where(bent, psi, 1.0) / (8 * jnp.pi**2)
-        lowered = device.barrier_height - jnp.sqrt(jnp.sqrt(fourth))
-        return jnp.where(bent, jnp.maximum(lowered, 0.0), device.barrier_height)
+        lowered = self.height - jnp.sqrt(jnp.sqrt(self.lowering * jnp.where(bent, psi, 1.0)))
+        return jnp.where(bent, jnp.maximum(lowered, 0.0), self.height)
 
     def terms(self, x: Scalar, temperature: Scalar) -> tuple[Scalar, Scalar]:
         """Return ``ln(I / (e^(x/n) - 1))`` and the voltage n of an e-fold."""
-        device = self.device
         thermal = BOLTZMANN * temperature / CHARGE
         barrier = self.barrier(x)
-        density = device.charge_number * self.vacancies * DENSITY_UNIT
-        mass = ELECTRON_MASS * device.permittivity * VACUUM_PERMITTIVITY
-        tunnelling = PLANCK / (4 * jnp.pi) * jnp.sqrt(density / mass)
-        ratio = tunnelling / thermal
+        ratio = self.tunnelling / thermal
         tanh = jnp.tanh(ratio)
         # ratio - tanh(ratio) loses its digits where ratio is small.
         r2 = jnp.minimum(ratio, 0.1) ** 2
         series = ratio * r2 * (1 / 3 - r2 * (2 / 15 - r2 * (17 / 315 - r2 * 62 / 2835)))
         fall = jnp.where(ratio < 0.1, series, ratio - tanh)
-        area = jnp.pi * device.radius**2
-        emission = jnp.log(area * RICHARDSON * temperature**2) - barrier / thermal
+        emission = jnp.log(self.emitting * temperature**2) - barrier / thermal
         # (A* T / k) sqrt(pi W00 e [...]) with everything in volts.
         field = x + barrier * (1 - tanh**2)
         assisted = (
-            jnp.log(area * RICHARDSON * temperature * CHARGE / BOLTZMANN)
-            + 0.5 * jnp.log(jnp.pi * tunnelling * field)
-            - barrier * tanh / tunnelling
+            jnp.log(self.emitting * temperature * CHARGE / BOLTZMANN)
+            + 0.5 * jnp.log(jnp.pi * self.tunnelling * field)
+            - barrier * tanh / self.tunnelling
         )
         reset = self.reset > 0
-        return jnp.where(reset, emission, assisted), jnp.where(reset, thermal, tunnelling / fall)
+        fold = jnp.where(reset, thermal, self.tunnelling / fall)
+        return jnp.where(reset, emission, assisted), fold
 
     def log_current(self, x: Scalar, temperature: Scalar) -> Scalar:
         """Return ln of the current at a junction voltage and a temperature."""
@@ -195,7 +205,9 @@ def operating_point(
         i = series.current(x)
         return jnp.log(i) - junction.log_current(x, series.temperature(i))
 
-    x = _first_root(residual, _first_guess(series, junction), (1 - 1e-12) * series.v)
+    # Where the search starts has no derivative that matters, nor is one traced.
+    guess = _first_guess(*jax.lax.stop_gradient((series, junction)))
+    x = _first_root(residual, guess, (1 - 1e-12) * series.v)
     i = series.current(x)
     oxide, temperature = series.oxide(i), series.temperature(i)
     if compliance is not None:

@@ -26,6 +26,7 @@ from .ranking import Ranking as Ranking
 from .ranking import rank_models as rank_models
 from .report import fit_figures as fit_figures
 from .report import report_fit as report_fit
+from .report import report_parameters as report_parameters
 from .residuals import Prior as Prior
 from .result import FitError as FitError
 from .result import FitResult as FitResult

@@ -69,6 +69,46 @@ def report_fit(
         _metrics(run, fit, name)
 
 
+def report_parameters(
+    run: RunFolder,
+    name: str,
+    title: str,
+    units: Mapping[str, str],
+    values: Sequence[float],
+    covariance: np.ndarray,
+    exponents: np.ndarray,
+    errors: np.ndarray,
+) -> None:
+    """Show how sure the estimate of a statistical model is: `NAME_corner`, `NAME_identifiability`.
+
+    By numbers, as a stage of a run keeps them; of a `FitResult` `report_fit` shows more.
+
+    Args:
+        run: The run folder.
+        name: What files begin with.
+        title: What captions call the model.
+        units: Units of the free parameters by name, in order.
+        values: Where they are estimated.
+        covariance: Theirs, (free, free); where it is not finite there is no corner plot.
+        exponents: Of the free parameters in each combination, (combinations, free).
+        errors: Standard errors of the logarithms of the combinations.
+    """
+    from ..plotting import corner, identifiability_bars
+
+    if np.isfinite(covariance).all():
+        draws = np.random.default_rng(0).multivariate_normal(values, covariance, 1500)
+        run.figure(
+            f"{name}_corner",
+            corner(dict(units), list(values), samples=draws, samples_label="covariance"),
+            f"{title}: parameters, drawn from their covariance.",
+        )
+    run.figure(
+        f"{name}_identifiability",
+        identifiability_bars(list(units), exponents, list(map(float, errors)), limit=LOOSE),
+        f"{title}: products of powers of the parameters, the worst determined on top.",
+    )
+
+
 def fit_figures(
     fit: FitResult,
     *,

@@ -79,9 +79,11 @@ def corner(
         else:
             if draws is not None:
                 few = draws[:: max(1, len(draws) // most)]
+                # As an image: thousands of dots in every pair would make a file of megabytes.
                 axis.plot(
-                    few[:, column], few[:, row], ".", ms=2, mew=0, color=COLORS[0], alpha=0.45
-                )
+                    few[:, column], few[:, row], ".", ms=2, mew=0, color=COLORS[0], alpha=0.45,
+                    rasterized=True,
+                )  # fmt: skip
             for curve in (outlines or {}).get((row, column), ()):
                 axis.plot(curve[0] / power[column], curve[1] / power[row], color=COLORS[1], lw=1.2)
             axis.plot(values[column] / power[column], values[row] / power[row], "+", color="k")

@@ -8,8 +8,14 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from analogjax.fitting import NoiseSpectrum, allan_deviation, maximum_likelihood, spectrum
-from analogjax.plotting import COLORS, figure, label_panels
+from analogjax.fitting import (
+    NoiseSpectrum,
+    allan_deviation,
+    maximum_likelihood,
+    report_parameters,
+    spectrum,
+)
+from analogjax.plotting import COLORS, figure, label_panels, residual_panels
 
 BASE = ("flicker", "exponent", "white")
 CORNERS = (0.3, 3.0, 30.0)
@@ -34,6 +40,12 @@ def fitted(config, first, second, level, rate) -> dict[str, np.ndarray]:
         found[f"names_{k}"] = np.array(best.free)
         found[f"message_{k}"] = np.array(best.message)
         found[f"bic_{k}"] = np.array(bic)
+        combinations = best.identifiability.combinations
+        found[f"covariance_{k}"] = best.covariance
+        found[f"exponents_{k}"] = np.array(
+            [[c.exponents[name] for name in best.free] for c in combinations]
+        )
+        found[f"combination_errors_{k}"] = np.array([c.standard_error for c in combinations])
         f = jnp.asarray(here.frequency)
         density = np.asarray(model.density(f))
         found |= {f"frequency_{k}": here.frequency, f"model_{k}": density}
@@ -96,6 +108,17 @@ def _inside(here, density) -> float:
     return float(np.mean((ratio >= low) & (ratio <= high)))
 
 
+def _residuals(found, level):
+    """Return residuals of the fitted halves by level, for `residual_panels`."""
+    residuals = {}
+    for k in level:
+        averages = found[f"averages_{k}"]
+        ratio = found[f"seen_{k}"] / found[f"model_{k}"]
+        share = stats.gamma.cdf(ratio, averages, scale=1 / averages)
+        residuals[f"level {k}"] = (found[f"frequency_{k}"], stats.norm.ppf(share), "f [Hz]")
+    return residuals, list(residuals)
+
+
 def _fast(traces, rate):
     """Standard deviation within tenths of a second [uS]: without slow changes."""
     n = max(int(0.1 * rate), 2)
@@ -140,7 +163,26 @@ def report(run, config, found, level, first, interval) -> None:
         "trace. The grey band holds 95 % of what an estimate of the same length would give.",
     )
     run.figure("spectra", fig, "Points: estimated; line: fitted to the first half.")
+    residuals, log = _residuals(found, level)
+    run.figure(
+        "spectra_residuals",
+        residual_panels(residuals, log=log),
+        "Estimated over fitted, of the half that was fitted to: the normal deviation that is as "
+        "rare as this ratio is among averaged periodograms (a gamma distribution).",
+    )
     run.table("Parameters", ["level", "name", "value", "standard error", "unit", "meaning"], rows)
+    for k in level:
+        names = list(map(str, found[f"names_{k}"]))
+        report_parameters(
+            run,
+            f"level_{k}",
+            f"Level {k}",
+            {n: NoiseSpectrum.PARAMETERS[n].unit for n in names},
+            [float(found[f"value_{n}_{k}"]) for n in names],
+            found[f"covariance_{k}"],
+            found[f"exponents_{k}"],
+            found[f"combination_errors_{k}"],
+        )
     run.dataset("spectra", xr.Dataset(
         data, {"frequency": ("frequency", found[f"frequency_{level[0]}"], {"units": "Hz"})}
     ))  # fmt: skip

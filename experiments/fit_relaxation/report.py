@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analogjax.fitting import LAWS, QUANTILES, coverage, quantile_calibration
-from analogjax.fitting.identifiability import LOOSE
-from analogjax.plotting import COLORS, corner, figure, identifiability_bars, label_panels
+from analogjax.fitting import LAWS, QUANTILES, coverage, quantile_calibration, report_parameters
+from analogjax.plotting import COLORS, figure, label_panels
 
 from .laws import free_of
 
@@ -84,7 +83,16 @@ def _task(run, config, task, fits, found) -> None:
              for n in names[law]],
             str(fit["message"]) or f"BIC {float(fit['bic']):.1f}, {int(fit['reads'])} reads.",
         )  # fmt: skip
-        _parameters(run, f"{task}_{law}", law, names[law], fit)
+        report_parameters(
+            run,
+            f"{task}_{law}",
+            law,
+            {n: LAWS[law].PARAMETERS[n].unit for n in names[law]},
+            [float(fit[f"value_{n}"]) for n in names[law]],
+            fit["covariance"],
+            fit["exponents"],
+            fit["combination_errors"],
+        )
     levels = np.arange(config.levels)
     run.dataset(task, xr.Dataset(
         {f"{law}_quantiles": (("level", "probability"), found[f"{law}_quantiles"], {"units": "uS"})
@@ -92,31 +100,6 @@ def _task(run, config, task, fits, found) -> None:
         {"level": ("level", levels, {"units": "1"}),
          "probability": ("probability", np.array(QUANTILES), {"units": "1"})},
     ))  # fmt: skip
-
-
-def _parameters(run, name, law, free, fit) -> None:
-    """Show how sure the parameters of a law are, and which the data cannot tell apart."""
-    covariance = fit["covariance"]
-    if np.isfinite(covariance).all():
-        best = [float(fit[f"value_{n}"]) for n in free]
-        draws = np.random.default_rng(0).multivariate_normal(best, covariance, 1500)
-        run.figure(
-            f"{name}_corner",
-            corner(
-                {n: LAWS[law].PARAMETERS[n].unit for n in free},
-                best,
-                samples=draws,
-                samples_label="covariance",
-            ),
-            f"{law}: parameters, drawn from their covariance.",
-        )
-    run.figure(
-        f"{name}_identifiability",
-        identifiability_bars(
-            free, fit["exponents"], fit["combination_errors"].tolist(), limit=LOOSE
-        ),
-        f"{law}: products of powers of the parameters, the worst determined on top.",
-    )
 
 
 def _quantiles(config, found):

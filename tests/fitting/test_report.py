@@ -17,6 +17,7 @@ from analogjax.fitting import (
     SwitchingTimes,
     fit,
     report_fit,
+    report_parameters,
     single_pulses,
 )
 from analogjax.fitting.panels import axis_of, outlines, panels_of, standardised
@@ -179,3 +180,16 @@ def test_a_prior_is_no_measurement_of_the_report(toy_device, Curve):
     # The product is sure although neither factor is.
     band = found.band("curve")
     assert np.max(band.high / band.low - 1) < 0.05
+
+
+@plotting.style()
+@pytest.mark.parametrize("known", [True, False])
+def test_numbers_of_an_estimate_are_shown_as_far_as_they_are_known(tmp_path, known):
+    run = RunFolder(tmp_path / "run", {"seed": 0}, name="run")
+    covariance = np.diag([1e-2, 1e-4]) if known else np.full((2, 2), np.inf)
+    report_parameters(
+        run, "law", "A law", {"a": "S", "b": "s"}, [1.0, 2.0], covariance, np.eye(2), [0.1, 0.005]
+    )
+    run.finish()
+    names = {path.stem for path in (tmp_path / "run/figures").glob("*.png")}
+    assert names == {"law_identifiability"} | ({"law_corner"} if known else set())
