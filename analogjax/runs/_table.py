@@ -52,8 +52,11 @@ class SweepTable:
     def metrics(self) -> list[str]:
         """All metrics, those that vary over the runs first."""
         names = list(dict.fromkeys(name for row in self.rows for name in row.metrics))
-        constant = [n for n in names if len({row.metrics.get(n) for row in self.finished}) < 2]
-        return [name for name in names if name not in constant] + constant
+        return sorted(names, key=lambda name: not self.varies(name))
+
+    def varies(self, metric: str) -> bool:
+        """Whether a metric differs between runs."""
+        return len({row.metrics.get(metric) for row in self.finished}) > 1
 
     @property
     def finished(self) -> list[Row]:
@@ -220,13 +223,14 @@ def _write_page(table: SweepTable, metrics: list[str]) -> None:
         )
     from .. import plotting
 
-    for key, lines in _lines(table, metrics).items():
+    varying = [name for name in metrics if table.varies(name)]
+    for key, lines in _lines(table, varying).items() if varying else ():
         with plotting.style():
-            figure = plotting.metrics_against(key, lines, metrics)
+            figure = plotting.metrics_against(key, lines, varying)
         name = f"against_{key}"
         png = save_figure(sweep.folder / "figures", name, figure)
         bars = "; bars: standard deviation over the seeds" if table.over_seeds else ""
-        report.media(f"{name}.png", png, f"Metrics against `{key}`{bars}.")
+        report.media(f"{name}.png", png, f"Metrics that vary, against `{key}`{bars}.")
     report.table(
         "All runs",
         [*sweep.swept, "state", *metrics],
