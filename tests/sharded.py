@@ -39,7 +39,7 @@ class Normed(nnx.Module):
         f32 = {"dtype": jnp.float32, "param_dtype": jnp.float32}
         self.input_shape = input_shape
         # No bias: before a normalisation its gradient is nothing but rounding.
-        self.hidden = nnx.Linear(*input_shape, 9, use_bias=False, rngs=rngs, **f32)
+        self.hidden = nnx.Linear(input_shape[0], 9, use_bias=False, rngs=rngs, **f32)
         self.norm = nnx.BatchNorm(9, rngs=rngs, **f32)
         self.head = nnx.Linear(9, classes, rngs=rngs, **f32)
 
@@ -122,7 +122,7 @@ def tiles(mesh):
     chip = networks.program_analog_weights(model, key=jax.random.key(5))
     chip.eval()
     answers = jax.jit(lambda x: sharding.whole(chip(x), mesh))(DATA.test.x)
-    drawn = chip.hidden.chip.get_value().arrays
+    drawn = networks.chips(chip)["hidden"].arrays
     return np.asarray(answers), leaves(sharding.local(drawn, mesh))
 
 
@@ -145,4 +145,4 @@ if __name__ == "__main__":
     count = jax.device_count()
     found = numbers(names.split(","), sharding.make_mesh(), sharding.make_mesh(tiles=count))
     if runs.is_first():
-        np.savez(out, **found)
+        np.savez(out, allow_pickle=False, **found)

@@ -105,8 +105,8 @@ class RunFolder:
             own = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(self.config)))
             # A run from before a common key came had its default.
             common = dataclasses.asdict(CommonKeys())
-            stored = {key: common[key] for key in common.keys() & own.keys()} | stored
-            _require_same(self.path, flatten(stored), flatten(own))
+            before = {key: value for key, value in common.items() if key in self.config}
+            _require_same(self.path, before | flatten(stored), flatten(own))
             return True
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UsageError(

@@ -75,10 +75,10 @@ def images(count, shape, classes):
     return Split(x, rng.integers(0, classes, count).astype(np.int32))
 
 
-def collectives(text: str) -> Counter:
+def collectives(text: str | None) -> Counter:
     """Return the bytes of the results of each kind of collective in a compiled program."""
     found = Counter()
-    for shapes, kind in COLLECTIVE.findall(text):
+    for shapes, kind in COLLECTIVE.findall(text or ""):
         for dtype, sizes in re.findall(r"(\w+)\[([\d,]*)\]", shapes):
             if dtype in BYTES:
                 found[kind] += BYTES[dtype] * prod(int(n) for n in sizes.split(",") if n)
