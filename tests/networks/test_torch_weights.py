@@ -19,6 +19,7 @@ import pytest
 from flax import nnx
 
 from analogjax import runs
+from analogjax.data import Dataset, Split
 from analogjax.networks import (
     NetworkConfig,
     ResNet18,
@@ -27,7 +28,7 @@ from analogjax.networks import (
     put_torch_weights,
 )
 from analogjax.networks._state_files import read_state
-from analogjax.training import TrainingConfig
+from analogjax.training import TrainingConfig, train_cached
 from analogjax.training.digital import identity
 
 
@@ -434,6 +435,32 @@ def test_configuration_reads_the_file_and_is_known_by_its_contents(state, tmp_pa
         config.build(input_shape=(32, 32, 3), classes=4)
     with pytest.raises(runs.UsageError, match=r"must come with network\.name=resnet18"):
         NetworkConfig("mlp", weights=str(path)).build(input_shape=(8, 8, 1), classes=4)
+
+
+@pytest.mark.slow
+def test_trained_on_from_a_file(state, tmp_path, monkeypatch):
+    """Three classes, a few steps, and the weights back from the cache without the file."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "w.pth"
+    save_pth(path, state)
+    random = np.random.default_rng(3)
+
+    def split(n):
+        images = random.integers(0, 256, (n, 32, 32, 3), np.uint8)
+        return Split(images, np.arange(n, dtype=np.int32) % 3)
+
+    dataset = Dataset("noise", ("a", "b", "c"), split(16), split(4), split(4))
+    config = NetworkConfig("resnet18", weights=str(path))
+    recipe = TrainingConfig(epochs=1, batch=8, learning_rate=1e-5, warmup=0.0)
+    trained = train_cached(config, dataset, recipe)
+    kernel = np.asarray(trained.model.conv.kernel[...])
+    begun = state["conv1.weight"].transpose(2, 3, 1, 0)
+    # Two steps of Adam move a weight by at most about the learning rate each.
+    assert 0 < np.abs(kernel - begun).max() < 1e-4
+    again = train_cached(config, dataset, recipe)
+    assert again.cached
+    np.testing.assert_array_equal(again.model.conv.kernel[...], kernel)
+    assert again.model.normalisation == trained.model.normalisation is not None
 
 
 def test_normalisation_is_checked():

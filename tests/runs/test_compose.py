@@ -169,7 +169,7 @@ def test_sweep_gives_all_combinations():
     ]
     assert runs.sweep(["a=range(1,4)"]) == [["a=1"], ["a=2"], ["a=3"]]
     assert runs.sweep([]) == [[]]
-    assert runs.swept_keys(["a=1,2", "b=x"]) == {"a"}
+    assert runs.swept_keys(["a=1,2", "b=x"]) == ["a"]
 
 
 def test_where_the_library_is(tmp_path, monkeypatch):
