@@ -62,7 +62,7 @@ DATA = dataset()
 
 
 def analog():
-    """Return a network on tiles (five and one) with all that is random about chips and reads."""
+    """Return a network on tiles (five and two) with all that is random about chips and reads."""
     tile = Tile(CurrentDomain(adc=Adc(6, offset_std=0.02), output_noise=0.2), rows=5, columns=18)
     device = DeviceStatistics(1e3, 4e4, GaussianError(0.1, space="G"))
     mapping = WeightMapping("differential", "layer", "max", space="G")

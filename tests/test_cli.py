@@ -143,7 +143,8 @@ def test_configuration_is_printed_without_a_run(project, tmp_path, capsys, monke
     monkeypatch.chdir(tmp_path)
     assert cli.main(["run", "plain", "value=2", "--print-config"]) == 0
     assert capsys.readouterr().out == (
-        "experiment: plain\nseed: 0\nprecision: float64\nplatform: auto\nvalue: 2.0\n"
+        "experiment: plain\nseed: 0\nprecision: float64\nplatform: auto\n"
+        "accelerators: '1'\nvalue: 2.0\n"
     )
     assert not list(tmp_path.iterdir())
 

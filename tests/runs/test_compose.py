@@ -68,7 +68,7 @@ MISTAKES = {
     "(did you mean `device.resistance`?).",
     "zzz=3": "Key `zzz` (on the command line, for configs/decay.yaml) must be a key of "
     "experiments/decay.py, which has none of this name (keys: seed, points, label, shape, times, "
-    "limit, device, experiment, precision, platform).",
+    "limit, device, experiment, precision, platform, accelerators).",
     "precison=float32": "Key `precison` (on the command line, for configs/decay.yaml) must be a "
     "key of experiments/decay.py, which has none of this name (did you mean `precision`?).",
     "points=abc": "Key `points` (on the command line, for configs/decay.yaml) must be int, "
