@@ -188,7 +188,14 @@ def test_numbers_of_an_estimate_are_shown_as_far_as_they_are_known(tmp_path, kno
     run = RunFolder(tmp_path / "run", {"seed": 0}, name="run")
     covariance = np.diag([1e-2, 1e-4]) if known else np.full((2, 2), np.inf)
     report_parameters(
-        run, "law", "A law", {"a": "S", "b": "s"}, [1.0, 2.0], covariance, np.eye(2), [0.1, 0.005]
+        run,
+        "law",
+        "A law",
+        {"a": "S", "b": "s"},
+        [1.0, 2.0],
+        covariance,
+        np.eye(2),
+        np.array([0.1, 0.005]),
     )
     run.finish()
     names = {path.stem for path in (tmp_path / "run/figures").glob("*.png")}
