@@ -179,7 +179,7 @@ def solved(analog, dtype):
         g = g_min + (g_max - g_min) * held.fractions
         prepared = jax.jit(lambda tile, g: tile.prepare(g))(layer.tile.get_value(), g.astype(dtype))
         prepared = jax.tree.map(lambda x: x.astype(jnp.float32), prepared)
-        layer.arrays.set_value(Arrays(None, prepared, held.scale, layer.kernel.shape))
+        layer.arrays.set_value(Arrays(None, prepared, held.scale, None, layer.kernel.shape))
     return new
 
 
@@ -233,7 +233,7 @@ def alternate(config, run, analog, train: Split):
             now = plain.prepare(g)
             share = jnp.where(before > 0, seen / jnp.where(before > 0, before, 1.0), 0.0)
             prepared = eqx.tree_at(lambda a: a.g, now, seen + share * (now.g - before))
-            layer.arrays.set_value(Arrays(None, prepared, scale, layer.kernel.shape))
+            layer.arrays.set_value(Arrays(None, prepared, scale, None, layer.kernel.shape))
             layer.tile = tile
         return model(to_float(x))
 
