@@ -206,10 +206,28 @@ def normalise(
     """
     if input_range is None:
         # With its gradient: offsets and noise behind it grow with it.
-        largest = jnp.max(jnp.abs(x), axis=1, keepdims=True)
+        largest = _largest(x)
         scale = jnp.where(largest > 0, largest, jnp.ones_like(largest))
     else:
         if not is_traced(input_range):
             check_positive("input_range", input_range)
         scale = jnp.asarray(input_range, x.dtype).reshape(1, 1)
     return x / scale, scale
+
+
+@jax.custom_jvp
+def _largest(x: Float[Array, "batch inputs"]) -> Float[Array, "batch 1"]:
+    """Return the largest magnitude in each vector.
+
+    The gradient of `jnp.max` compares all numbers with the largest one. A compiler may find them
+    once more for that, rounded another way: none is then the largest, and it divides 0 by 0.
+    """
+    return jnp.max(jnp.abs(x), axis=1, keepdims=True)
+
+
+@_largest.defjvp
+def _(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (x,), (dx,) = primals, tangents
+    where = jnp.argmax(jnp.abs(x), axis=1, keepdims=True)
+    own, change = (jnp.take_along_axis(a, where, axis=1) for a in (x, dx))
+    return _largest(x), jnp.sign(own) * change
