@@ -175,7 +175,9 @@ def conditions(config) -> Iterator[tuple[str, str]]:
             yield mapping, space
 
 
-def hardware(config, tables, mapping: str, space: str, bits: int) -> Hardware:
+def hardware(
+    config, tables, mapping: str, space: str, bits: int, *, error: str | None = None
+) -> Hardware:
     """Devices with the write errors of the level tables in a space."""
     chosen = [table for (_, s), table in tables.items() if s == space]
     assign = "index" if space == "R" else "nearest"
@@ -183,7 +185,7 @@ def hardware(config, tables, mapping: str, space: str, bits: int) -> Hardware:
         chosen,
         bits=bits,
         mapping=WeightMapping(**MAPPINGS[mapping], space=space, assign=assign),
-        error=config.error,
+        error=error or config.error,
         effects=config.hardware.effects(),
         tile=config.hardware.tile(),
     )
@@ -207,13 +209,14 @@ def against_delay(config, run, model, test, tables) -> dict:
     """Accuracy of the same chips read at once and after each delay of the tables."""
     space = min(s for _, s in tables)
     most = max(n for n, s in tables if s == space)
-    bits = [b for b in config.delay_bits if config.error != "empirical" or 2**b <= most]
+    bits = [b for b in config.delay_bits if 2**b <= most]
     if not bits:
         raise ValueError(
             f"Argument `delay_bits` must hold a depth of at most {most} levels, "
             f"but is {config.delay_bits}."
         )
-    devices = hardware(config, tables, config.mappings[0], space, bits[0])
+    # How far a device moves depends on its level: a fitted error would not know.
+    devices = hardware(config, tables, config.mappings[0], space, bits[0], error="empirical")
     delays = np.concatenate([[0.0], next(iter(tables.values())).delays])
     key = jax.random.fold_in(jax.random.key(run.seed), 1)
     rows = []
