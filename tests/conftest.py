@@ -28,6 +28,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 import jax  # noqa: E402 (the environment comes first)
 import pytest  # noqa: E402
 
+if importlib.util.find_spec("submitit"):
+    # At its import it closes all handlers of logging, absl's with the stream that is stderr when
+    # orbax comes first: in the middle of the tests that would be pytest's own.
+    import submitit  # noqa: F401
+
 jax.config.update("jax_enable_x64", True)
 # A silent broadcast between ranks is a mistake in physics more often than a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
