@@ -153,7 +153,7 @@ def through_time(folder: Path) -> list[str]:
         [f"{T:g}", *(f"{m[f'level_error_pitches_{T:g}K_after_{t:g}s']:.3g}" for t in times[1:])]
         for T in config["temperatures"]
     ]
-    labels = [f"{t:g} s" for t in times[1:]]
+    labels = [said(t) for t in times[1:]]
     return [
         "## From a second to ten years",
         "",
@@ -167,6 +167,14 @@ def through_time(folder: Path) -> list[str]:
         *table(["kept at [K]", *labels], errors),
         *figures(folder, "retention", {"accuracy_time": "Change of accuracy against time"}),
     ]
+
+
+def said(t: float) -> str:
+    """A time in a unit that suits it."""
+    for unit, size in (("a", 31557600.0), ("d", 86400.0), ("h", 3600.0)):
+        if t >= size:
+            return f"{t / size:.3g} {unit}"
+    return f"{t:g} s"
 
 
 def with_depth(folder: Path) -> list[str]:
@@ -185,8 +193,9 @@ def with_depth(folder: Path) -> list[str]:
     return [
         "## Depth alone",
         "",
-        f"{origin('depth', config, environment)} One width, one set of images, {config['seeds']} "
-        f"networks of each depth, {config['chips']} chips each. Signal to noise is that before the "
+        f"{origin('depth', config, environment)} Networks of each depth: {config['seeds']}, of "
+        f"{config['width']} channels, {config['train_images'] or 'all'} images to train on, "
+        f"{config['images'] or 'all'} to test; {config['chips']} chips each. Signal to noise is that before the "
         f"head at {shown} bits; over all depths it changes by "
         f"{m['signal_to_noise_dB_per_decade_of_layers']:.1f} dB per decade of layers (-10 where "
         "independent errors add up).",

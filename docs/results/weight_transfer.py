@@ -58,8 +58,9 @@ def figures(folder: Path, name: str, wanted: dict[str, str]) -> list[str]:
 
 def origin(name: str, config: dict, environment: dict) -> str:
     """Where the numbers come from."""
+    commit, _, changed = str(environment["git_commit"]).partition("+")
     return (
-        f"`analogjax run {name}` at commit {str(environment['git_commit'])[:7]}, seed "
+        f"`analogjax run {name}` at commit {commit[:7]}{' with changes' if changed else ''}, seed "
         f"{config.get('seed', 0)}, jax {environment['packages']['jax']}, {environment['device']}."
     )
 
