@@ -145,7 +145,10 @@ def report(config: Config, run: RunFolder, tables: dict, found: dict) -> None:
     error_rows = []
     for T, made in tables.items():
         table = made[-1]
-        rms = [np.sqrt(np.nanmean(table.errors_after(t) ** 2)) for t in config.programming.delays]
+        rms = [
+            (table.n_levels - 1) * np.sqrt(np.nanmean(table.errors_after(t) ** 2))
+            for t in config.programming.delays
+        ]
         for t, value in zip(config.programming.delays, rms, strict=True):
             run.metric(f"level_error_pitches_{T:g}K_after_{t:g}s", value)
         error_rows.append([f"{T:g}", *[f"{v:.3g}" for v in rms]])
