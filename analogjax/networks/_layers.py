@@ -93,7 +93,7 @@ def _convolve_by_shape(
     """Return `jax.lax.conv_general_dilated` of many channels in the form that suits its shape.
 
     XLA's convolutions on CPUs collapse where a kernel has few places on many channels: 3 x 3
-    kernels on 2 x 2 pixels of 512 channels take a hundred times as long as the product of a matrix
+    kernels on 2 x 2 pixels of 512 channels take some fifty times as long as the product of a matrix
     of patches (`experiments/benchmarks/convolutions.py`), which is what a crossbar computes.
     A kernel of one pixel has no patches: it is a product on every shape.
     """

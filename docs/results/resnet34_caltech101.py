@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from weight_transfer import HERE, figures, load, origin, table
+from weight_transfer import HERE, against_bits, figures, load, origin, table
 
 NAME = "resnet34_caltech101"
 # Weight layers from input to output (shortcuts not counted).
@@ -56,20 +56,7 @@ def trained(folder: Path) -> list[str]:
 def bits(folder: Path) -> list[str]:
     """Accuracy against bits."""
     m, config, environment = load(folder)
-    rows = []
-    for suffix, label in suffixes(config).items():
-        rows.append(
-            [label, m[f"min_bits{suffix}"] or "none"]
-            + [
-                f"{100 * m[f'accuracy_bits_{b}_mean{suffix}']:.2f} ± "
-                f"{100 * m[f'accuracy_bits_{b}_std{suffix}']:.2f}"
-                for b in config["bits"]
-            ]
-        )
-        rows.append(
-            ["without write error", m[f"min_bits_ideal{suffix}"] or "none"]
-            + [f"{100 * m[f'accuracy_bits_{b}_ideal{suffix}']:.2f}" for b in config["bits"]]
-        )
+    rows = against_bits(m, config, suffixes(config))
     return [
         "## Bits per device",
         "",
@@ -181,6 +168,7 @@ def with_depth(folder: Path) -> list[str]:
     """Networks that differ in depth alone."""
     m, config, environment = load(folder)
     shown = min(config["bits"], key=lambda b: abs(b - 4))
+    given = f"depth seeds={config['seeds']} images={config['images']}"
     rows = []
     for blocks in config["blocks"]:
         n = 2 * blocks + 2
@@ -193,7 +181,7 @@ def with_depth(folder: Path) -> list[str]:
     return [
         "## Depth alone",
         "",
-        f"{origin('depth', config, environment)} Networks of each depth: {config['seeds']}, of "
+        f"{origin(given, config, environment)} Networks of each depth: {config['seeds']}, of "
         f"{config['width']} channels, {config['train_images'] or 'all'} images to train on, "
         f"{config['images'] or 'all'} to test; {config['chips']} chips each. Signal to noise is that before the "
         f"head at {shown} bits; over all depths it changes by "

@@ -135,12 +135,10 @@ def levels(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def network(folder: Path) -> list[str]:
-    """Accuracy of one network."""
-    m, config, environment = load(folder)
-    name = f"{config['network']['name']}_{config['data']['name']}"
+def against_bits(m: dict, config: dict, mappings: dict[str, str]) -> list[list]:
+    """Rows of accuracy against bits: of each suffix of the metrics by its name, if it is there."""
     rows = []
-    for suffix, label in MAPPINGS.items():
+    for suffix, label in mappings.items():
         if f"min_bits{suffix}" not in m:
             continue
         rows.append(
@@ -155,6 +153,14 @@ def network(folder: Path) -> list[str]:
             ["without write error", m[f"min_bits_ideal{suffix}"] or "none"]
             + [f"{100 * m[f'accuracy_bits_{b}_ideal{suffix}']:.2f}" for b in config["bits"]]
         )
+    return rows
+
+
+def network(folder: Path) -> list[str]:
+    """Accuracy of one network."""
+    m, config, environment = load(folder)
+    name = f"{config['network']['name']}_{config['data']['name']}"
+    rows = against_bits(m, config, MAPPINGS)
     lines = [
         f"## {config['network']['name']} on {config['data']['name']}",
         "",

@@ -141,7 +141,7 @@ def test_another_configuration_is_refused(folder, change, sentence):
 
 def test_a_key_that_is_not_set_may_be_new(folder):
     """As when a later version knows one more."""
-    runs.RunFolder(folder.path, CONFIG | {"new": None})
+    assert runs.RunFolder(folder.path, CONFIG | {"new": None}).path == folder.path
 
 
 def test_foreign_folder_is_refused(tmp_path):
