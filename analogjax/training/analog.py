@@ -161,7 +161,7 @@ class AnalogTraining:
         if graph != self.graph:
             raise ValueError("Argument `analog` must be a model of the same structure, but is not.")
         new, both = copy.copy(self), (parameters, trained)
-        new.family = family
+        new.family, new._family = family, sharding.place(family, self.mesh)
         new.seed, (new.x, new.y) = seed, self._inputs(split)
         new._start, new._kept = self._placed(State(both, other, self.optimiser.init(both))), None
         return new
