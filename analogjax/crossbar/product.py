@@ -130,6 +130,7 @@ def array_product(
     mapping: WeightMapping,
     input_range: ScalarLike | None = None,
     output_range: ScalarLike | None = None,
+    largest: Float[Array, "batch 1"] | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Float[Array, "batch outputs"]:
     """Return what the arrays of a layer make of its inputs, in the units of ``inputs @ weights``.
@@ -143,10 +144,11 @@ def array_product(
         mapping: From weights to levels.
         input_range: What drives a line fully; None for the largest input of each vector.
         output_range: Full scale of the read-out in units of one cell; None for the domain's own.
+        largest: The largest input of each vector, where it is known; None to find it.
         key: Random key of this read; None for one without fresh noise.
     """
     layout = _layout(x, arrays, tile, mapping)
-    driven, full = normalise(x, input_range)
+    driven, full = normalise(x, input_range, largest)
     unit = _unit(device)
     frozen = None if chip is None else chip.arrays
     options = {"unit": unit, "output_range": output_range, "key": key}

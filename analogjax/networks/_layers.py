@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from flax import nnx
 
 from .._checks import check_shape
 from .._types import Array, Float, Images
+from ..crossbar.tiles import largest_magnitude
 
 # Flax follows the dtype of what it is given: with 64-bit floats on, one float64 array would spread.
 _FLOAT32 = {"dtype": jnp.float32, "param_dtype": jnp.float32}
@@ -43,6 +45,29 @@ def patches(
     Returns:
         (batch, height, width, kernel height * kernel width * channels).
     """
+    return jnp.concatenate(_shifts(x, size, strides, padding, dilation), axis=-1)
+
+
+def largest_seen(
+    x: Images,
+    size: Sequence[int],
+    *,
+    strides: Sequence[int] = (1, 1),
+    padding: Any = "VALID",
+    dilation: Sequence[int] = (1, 1),
+) -> Float[Array, "batch places_y places_x 1"]:
+    """Return the largest magnitude that a convolution's kernel sees at each place.
+
+    That of `patches`, without them: of each pixel's channels once. Arguments as there.
+    """
+    seen = _shifts(largest_magnitude(x), size, strides, padding, dilation)
+    return functools.reduce(jnp.maximum, seen)
+
+
+def _shifts(
+    x: Images, size: Sequence[int], strides: Sequence[int], padding: Any, dilation: Sequence[int]
+) -> list[Array]:
+    """Return what each pixel of a kernel sees at all places: shifted images, zeros around."""
     seen = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     around = padding
     if isinstance(padding, str):
@@ -57,10 +82,9 @@ def patches(
         )
         return x[:, rows, columns]
 
-    shifts = [
+    return [
         shifted(i * dilation[0], j * dilation[1]) for i in range(size[0]) for j in range(size[1])
     ]
-    return jnp.concatenate(shifts, axis=-1)
 
 
 def _by_products(x: Array, kernel: Array, strides: Any, padding: Any, *_: Any, **__: Any) -> Array:

@@ -39,7 +39,7 @@ from ..crossbar import (
     program,
     trainable_chip,
 )
-from ._layers import patches
+from ._layers import largest_seen, patches
 from .variables import (
     ArrayState,
     ChipState,
@@ -128,7 +128,11 @@ class _AnalogLayer(nnx.Module):
         return digital.__call__(layer, inputs, **options)
 
     def _on_arrays(
-        self, inputs: Float[Array, "batch inputs"], arrays: Arrays, key: PRNGKeyArray | None
+        self,
+        inputs: Float[Array, "batch inputs"],
+        arrays: Arrays,
+        key: PRNGKeyArray | None,
+        largest: Float[Array, "batch 1"] | None = None,
     ) -> Float[Array, "batch outputs"]:
         y = array_product(
             inputs.astype(jnp.float32),
@@ -139,6 +143,7 @@ class _AnalogLayer(nnx.Module):
             mapping=self.mapping,
             input_range=self.input_range.get_value(),
             output_range=self.output_range.get_value(),
+            largest=largest,
             key=key,
         )
         gain = self.gain.get_value()
@@ -171,17 +176,17 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
         """
         if self.tile.get_value() is None:
             return self._apply(nnx.Conv, inputs, **options)
-        see = partial(
-            patches,
-            size=self.kernel_size,
-            strides=_pair(self.strides),
-            padding=self.padding if isinstance(self.padding, str) else _padding(self.padding),
-            dilation=_pair(self.kernel_dilation),
-        )
+        places: dict[str, Any] = {
+            "size": self.kernel_size,
+            "strides": _pair(self.strides),
+            "padding": self.padding if isinstance(self.padding, str) else _padding(self.padding),
+            "dilation": _pair(self.kernel_dilation),
+        }
+        see = partial(patches, **places)
         shape = jax.eval_shape(see, inputs).shape
         if self.probe is not None:
             self.probe(self, see(inputs).reshape(-1, shape[-1]).astype(jnp.float32))
-        count = _groups(shape)
+        count = _groups(shape, self.kernel.size)
         groups = inputs.reshape(count, -1, *inputs.shape[1:])
         key = self.read.get_value()
         keys = None if key is None else jax.random.split(key, count)
@@ -192,7 +197,10 @@ class AnalogConv(_AnalogLayer, nnx.Conv):
         # A backward pass finds again what the kernels see: kept of all groups it fits no cache.
         @partial(jax.checkpoint, policy=keep_reads, prevent_cse=False)
         def product(group: Array, key: PRNGKeyArray | None) -> Array:
-            return self._on_arrays(see(group).reshape(-1, shape[-1]), arrays, key=key)
+            largest = None
+            if self.input_range.get_value() is None:
+                largest = largest_seen(group.astype(jnp.float32), **places).reshape(-1, 1)
+            return self._on_arrays(see(group).reshape(-1, shape[-1]), arrays, key, largest)
 
         flat = jax.lax.map(lambda each: product(*each), (groups, keys), batch_size=together)
         y = flat.reshape(*shape[:-1], flat.shape[-1])
@@ -203,14 +211,21 @@ _GROUP = 2**17
 """Most numbers that the kernels of a group of images see: 0.5 MiB, about a core's cache."""
 
 
-def _groups(shape: tuple[int, ...]) -> int:
-    """Return the fewest equal groups of images in which kernels see no more than is good."""
+def _groups(shape: tuple[int, ...], weights: int) -> int:
+    """Return the fewest equal groups of images in which kernels see no more than is good.
+
+    Every group reads all weights and adds to all their gradients: it sees no fewer numbers.
+    """
     images, each = shape[0], shape[1] * shape[2] * shape[3]
+    most = max(_GROUP, _FACTOR*weights)
     return next(
         n
         for n in range(1, images + 1)
-        if images % n == 0 and (images // n * each <= _GROUP or n == images)
+        if images % n == 0 and (images // n * each <= most or n == images)
     )
+
+
+_FACTOR = 1
 
 
 def _pair(value: Any) -> tuple[Any, Any]:

@@ -42,7 +42,8 @@ class Dac(AbstractConverter):
             key: For the noise of this conversion; None for no noise.
             bipolar: Whether full scale is from -1 to 1.
         """
-        q = quantise(x, self.bits, bipolar=bipolar)
+        # A product's gradient needs its inputs anyway.
+        q = quantise(x, self.bits, bipolar=bipolar, keep=False)
         gain, offset, curve = self._errors(x, drawn)
         y = q
         if gain is not None:

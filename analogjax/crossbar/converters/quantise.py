@@ -55,6 +55,7 @@ def quantise(
     *,
     bipolar: bool = True,
     scale: Any = None,
+    keep: bool = True,
 ) -> Float[Array, "*shape"]:
     r"""Return the signal as a uniform quantiser holds it, clipped at full scale.
 
@@ -72,6 +73,8 @@ def quantise(
         bits: Number of bits; None for no quantisation, only the clip.
         bipolar: Whether full scale is from -1 to 1, else from 0 to 1.
         scale: Full scale, above 0, which broadcasts to the shape of `x`; None for 1.
+        keep: Whether what is not clipped has the name `INSIDE`, for a gradient that keeps it rather
+            than finds `x` again.
 
     Returns:
         The quantised signal, of the type of `x`.
@@ -82,14 +85,14 @@ def quantise(
     steps = None if bits is None else steps_per_unit(bits, bipolar=bipolar)
     low = -1.0 if bipolar else 0.0
     if scale is None:
-        return _uniform(x, steps, low)
+        return _uniform(x, steps, low, keep)
     scale = jnp.broadcast_to(jnp.asarray(scale, x.dtype), x.shape)
-    return scale * _uniform(x / scale, steps, low)
+    return scale * _uniform(x / scale, steps, low, keep)
 
 
 # Not `x + stop_gradient(q - x)`, which in float32 is a last digit away from the code.
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _uniform(x: Array, steps: int | None, low: float) -> Array:
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def _uniform(x: Array, steps: int | None, low: float, keep: bool) -> Array:
     clipped = lax.clamp(jnp.asarray(low, x.dtype), x, jnp.asarray(1.0, x.dtype))
     if steps is None:
         return clipped
@@ -97,8 +100,12 @@ def _uniform(x: Array, steps: int | None, low: float) -> Array:
 
 
 @_uniform.defjvp
-def _(steps: int | None, low: float, primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _(
+    steps: int | None, low: float, keep: bool, primals: Any, tangents: Any
+) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
     # Full scale itself is inside: a range from the largest sample keeps that sample's gradient.
-    inside = checkpoint_name((x >= low) & (x <= 1.0), INSIDE)
-    return _uniform(x, steps, low), jnp.where(inside, dx, jnp.zeros_like(dx))
+    inside = (x >= low) & (x <= 1.0)
+    if keep:
+        inside = checkpoint_name(inside, INSIDE)
+    return _uniform(x, steps, low, keep), jnp.where(inside, dx, jnp.zeros_like(dx))
