@@ -217,15 +217,12 @@ def _groups(shape: tuple[int, ...], weights: int) -> int:
     Every group reads all weights and adds to all their gradients: it sees no fewer numbers.
     """
     images, each = shape[0], shape[1] * shape[2] * shape[3]
-    most = max(_GROUP, _FACTOR*weights)
+    most = max(_GROUP, weights)
     return next(
         n
         for n in range(1, images + 1)
         if images % n == 0 and (images // n * each <= most or n == images)
     )
-
-
-_FACTOR = 1
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
