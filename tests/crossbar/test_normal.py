@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analogjax.crossbar._normal import fresh_normal
+from analogjax.crossbar._normal import _words, fresh_normal
 from analogjax.crossbar.nonidealities import WeightNoise
 
 N = 2**20
@@ -13,6 +13,12 @@ N = 2**20
 @pytest.fixture(scope="module")
 def numbers():
     return np.asarray(jax.jit(lambda key: fresh_normal(key, (N,)))(jax.random.key(7)), np.float64)
+
+
+def test_the_words_are_threefrys():
+    # Known answer of Random123 for Threefry-2x32 with 13 rounds: key and counter zero.
+    first, second = _words(jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32)), 1)
+    assert (int(first[0]), int(second[0])) == (0x9D1C5EC6, 0x8BD50731)
 
 
 def test_the_moments_are_those_of_a_standard_normal(numbers):

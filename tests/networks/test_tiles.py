@@ -42,7 +42,8 @@ from analogjax.networks import (
     program_analog_weights,
     read_analog_weights,
 )
-from analogjax.networks._layers import patches
+from analogjax.networks._layers import largest_seen, patches
+from analogjax.networks.analog import _groups
 
 F32 = {"dtype": jnp.float32, "param_dtype": jnp.float32}
 DEVICE = DeviceStatistics(1e4, 1e6, GaussianError(0.02))
@@ -177,7 +178,7 @@ def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patche
     options = {"use_bias": False, "rngs": nnx.Rngs(1), **F32}
     conv, dense = nnx.Conv(2, 5, (3, 3), padding="VALID", **options), nnx.Linear(18, 5, **options)
     dense.kernel.set_value(conv.kernel[...].reshape(18, 5))
-    x = jax.random.normal(KEY, (2, 6, 6, 2), jnp.float32)
+    x = jax.random.normal(KEY, (1, 9, 9, 2), jnp.float32)
 
     def gradients(layer, key, see):
         analog = convert_to_analog(One(layer), hardware(domain, rows=10)).layer
@@ -190,13 +191,44 @@ def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patche
         by_weights, by_inputs = jax.jit(jax.grad(loss, argnums=(0, 1)))(weights, x)
         return by_weights.kernel[...].reshape(18, 5), by_inputs
 
-    # All images are one group, whose noise has a key of its own.
+    # One image is one group, whose noise has a key of its own.
     found = gradients(conv, KEY, lambda x: x)
     wanted = gradients(dense, jax.random.split(KEY, 1)[0], lambda x: patches(x, (3, 3)))
     for a, b in zip(found, wanted, strict=True):
         assert float(jnp.abs(b).max()) > 1
         # What is found again in the backward pass is rounded as it was, sums are in another order.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"padding": "SAME"},
+        {"strides": (2, 2), "padding": [(1, 0), (0, 1)]},
+        {"padding": "VALID", "dilation": (2, 1)},
+    ],
+)
+def test_the_largest_input_of_a_place_is_that_of_its_patch(places):
+    x = jax.random.normal(KEY, (2, 7, 6, 3), jnp.float32)
+
+    def by_patches(x):
+        return jnp.max(jnp.abs(patches(x, (3, 3), **places)), axis=-1, keepdims=True)
+
+    weights = jax.random.normal(jax.random.key(5), by_patches(x).shape, jnp.float32)
+    found, pull = jax.vjp(lambda x: largest_seen(x, (3, 3), **places), x)
+    wanted, pull_wanted = jax.vjp(by_patches, x)
+    np.testing.assert_array_equal(found, wanted)
+    # No two magnitudes are equal: one gradient. Sums over places are in another order.
+    np.testing.assert_allclose(*pull(weights), *pull_wanted(weights), rtol=1e-5, atol=1e-6)
+
+
+def test_groups_of_images_are_two_or_more_and_see_as_much_as_they_should():
+    assert _groups((1, 8, 8, 9), 9) == 1
+    assert _groups((7, 8, 8, 9), 9) == 7
+    assert _groups((64, 8, 8, 9), 9) == 2
+    assert _groups((64, 32, 32, 576), 576 * 64) == 64
+    # Many weights for few places: every group would read all of them.
+    assert _groups((64, 4, 4, 4608), 4608 * 512) == 2
 
 
 def test_calibrated_ranges_are_those_of_the_data(digital):
