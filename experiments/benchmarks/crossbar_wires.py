@@ -13,8 +13,8 @@ each time, and one matrix product; CHOLMOD factorises once and solves 64 right-h
 
 A damped fixed point is the scheme of CrossSim's solver of parasitic resistances (currents of the
 cells, their sums along the lines, the voltages that are left, a step of gamma towards them),
-written here in NumPy, since CrossSim is on no package index: not its code, and none of its overhead. It has
-the fastest gamma of a grid, which a user would have to find, and the same 1e-10.
+written here in NumPy, since CrossSim is on no package index: not its code, and none of its
+overhead. It has the fastest gamma of a grid, which a user would have to find, and the same 1e-10.
 
 What is not installed is left out, with a sentence. Ours is the compiled function of conductances
 and voltages, the elimination of the lines included.
