@@ -78,8 +78,10 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
-        for name in ("hidden", "seeds", "chips", "steps", "batch", "levels", "samples"):
+        for name in ("hidden", "chips", "steps", "batch", "levels", "samples"):
             check_whole(name, getattr(self, name))
+        # Differences are paired over networks, and one has no interval.
+        check_whole("seeds", self.seeds, 2)
 
 
 def run(config: Config, run: RunFolder) -> None:
