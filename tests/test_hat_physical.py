@@ -46,8 +46,8 @@ def test_films(tmp_path):
 def test_filaments(tmp_path):
     m = ran(
         tmp_path / "out", "hat_physical_jart", "data=digits", "images=200", "hidden=4", "seeds=2",
-        "chips=2", "digital_steps=20", "steps=2", "batch=32", "multiples=[1.0]",
-        "validation_chips=1", "levels=3", "samples=20",
+        "chips=2", "digital_steps=20", "steps=2", "batch=32", "rates=[1.0, 3.0]", "multiples=[1.0]",
+        "tuning_chips=1", "levels=3", "samples=20",
     )  # fmt: skip
     assert {"accuracy_plain", "physical_minus_noise", "failed_devices"} <= set(m)
     # Pooled digits have 4 x 4 pixels.
@@ -63,7 +63,7 @@ def test_reduced_films(tmp_path, reduced_device):
     m = ran(
         tmp_path / "out", "hat_physical_reduced", f"reduced={file}", "full=12.0", "data=digits",
         "network=mlp_digits", "network.options.hidden=[4]", "training=mlp_digits",
-        "training.epochs=2", "seeds=2", "steps=2", "batch=32", "rates=[1.0]", "chips=2",
+        "training.epochs=2", "seeds=2", "steps=2", "batch=32", "rates=[1.0, 3.0]", "chips=2",
         "tuning_chips=1", "images=50",
     )  # fmt: skip
     assert {"accuracy_digital", "accuracy_hurts_physical"} <= set(m)
