@@ -34,6 +34,8 @@ from analogjax.training import (
     tune_in_run,
 )
 
+LIMIT = 2.0
+"""Of the source [V]."""
 NAMES = {
     "digital": "digital",
     "plain": "plain transfer",
@@ -57,7 +59,7 @@ class Config:
     """Held-out chips per network."""
     digital_steps: int = 3000
     """Steps of the digital training, from which both trainings start."""
-    steps: int = 400
+    steps: int = 800
     """Steps of each training for hardware."""
     batch: int = 256
     """Inputs per step."""
@@ -65,7 +67,7 @@ class Config:
     """Largest learning rate of weights and biases, before it is tuned."""
     drive_rate: float = 2.0
     """That of drives, over that of biases: 1 V a unit."""
-    rates: list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0])
+    rates: list[float] = field(default_factory=lambda: [3.0, 6.0])
     """Both trainings are tuned over these factors on a learning rate: that of weights and biases
     with noise, that of pulses and full scales through the device."""
     multiples: list[float] = field(default_factory=lambda: [1.0, 2.0])
@@ -101,7 +103,7 @@ def run(config: Config, run: RunFolder) -> None:
     data["train"] = Split(*(part[: config.images] for part in data["train"]))
     data["validation"] = Split(*(part[: config.tuning_images] for part in data["validation"]))
     trained = ("amplitude", "width") if config.width_too else ("amplitude",)
-    writing = FilamentWriting(trained=trained)
+    writing = FilamentWriting(trained=trained, limit=LIMIT)
     spread = run.stage("spread", lambda: measured_error(config, writing, run.seed))
     study = Study(config, run, data, writing, spread)
     chosen = study.tune(run.seed)
