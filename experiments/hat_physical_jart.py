@@ -306,7 +306,7 @@ def report(config, run, writing, spread, chosen, kept, inputs) -> None:
         "Amplitudes of the last layer's pulses: planned from digital weights, planned from those "
         "of noise injection, and trained.",
     )
-    run.figure("learning", _learning(kept), "Cross-entropy of batch and chip, mean of networks.")
+    run.figure("learning", _learning(kept), "Cross-entropy of batch and chip, means over networks.")
     run.summary("; ".join(said) + ".")
     run.dataset(
         "accuracy",
@@ -365,14 +365,15 @@ def _drives(one):
     return fig
 
 
-def _learning(kept):
+def _learning(kept, over=20):
     fig, axis = aj.plotting.figure(width=5.2)
     for row, name in enumerate(("noise", "physical"), start=2):
         loss = np.mean([one["loss"][name] for one in kept], axis=0)
-        axis.plot(
-            np.arange(1, loss.size + 1), loss, color=aj.plotting.COLORS[row], label=NAMES[name]
-        )
-    axis.set_yscale("log")
+        # A step's batch and chip scatter: means of so many steps.
+        loss = loss[: loss.size // over * over].reshape(-1, over).mean(1)
+        steps = over * (np.arange(loss.size) + 0.5)
+        axis.plot(steps, loss, color=aj.plotting.COLORS[row], label=NAMES[name])
+    axis.set_ylim(0.0)
     axis.set_xlabel("step")
     axis.set_ylabel("cross-entropy (nat)")
     axis.legend()
