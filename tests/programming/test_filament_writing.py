@@ -153,7 +153,7 @@ def test_wrong_arguments(writing):
         FilamentWriting(amplitudes=(1.6, 0.8))
     with pytest.raises(ValueError, match="`highest` must be"):
         FilamentWriting(highest=1.0)
-    with pytest.raises(ValueError, match="`limit` must be between 1.6 and 2 V"):
+    with pytest.raises(ValueError, match=r"`limit` must be between 1\.6 and 2 V"):
         FilamentWriting(limit=2.5)
     with pytest.raises(ValueError, match="`spread`"):
         FilamentWriting(spread=Spread(relative={"radius": 0.1}))
