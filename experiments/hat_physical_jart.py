@@ -365,7 +365,8 @@ def _drives(one):
     return fig
 
 
-def _learning(kept, over=20):
+def _learning(kept):
+    over = min(20, kept[0]["loss"]["noise"].size)
     fig, axis = aj.plotting.figure(width=5.2)
     for row, name in enumerate(("noise", "physical"), start=2):
         loss = np.mean([one["loss"][name] for one in kept], axis=0)
