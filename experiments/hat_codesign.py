@@ -127,8 +127,10 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
-        for name in ("splits", "held_out", "noise_steps", "steps", "samples", "chips", "hidden"):
+        for name in ("held_out", "noise_steps", "steps", "samples", "chips", "hidden"):
             check_whole(name, getattr(self, name))
+        # Differences are paired over splits, and one has no interval.
+        check_whole("splits", self.splits, 2)
         for name in ("drive_rate", "gap"):
             check_positive(name, getattr(self, name))
         check_not_negative("spread", self.spread)

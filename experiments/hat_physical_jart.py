@@ -9,7 +9,6 @@ equation of motion and the read-out to the loss.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 import jax
@@ -23,7 +22,7 @@ from analogjax.crossbar import DeviceStatistics, Hardware, WeightMapping, Writte
 from analogjax.data import DataConfig, Split
 from analogjax.networks import MLP, convert_to_analog
 from analogjax.programming import FilamentWriting
-from analogjax.runs import RunFolder
+from analogjax.runs import RunFolder, UsageError
 from analogjax.training import (
     AnalogTraining,
     NoiseInjection,
@@ -32,8 +31,11 @@ from analogjax.training import (
     accuracy_on_chips,
     held_out_keys,
     paired_difference,
+    tune_in_run,
 )
 
+LIMIT = 2.0
+"""Of the source [V]."""
 NAMES = {
     "digital": "digital",
     "plain": "plain transfer",
@@ -57,18 +59,23 @@ class Config:
     """Held-out chips per network."""
     digital_steps: int = 3000
     """Steps of the digital training, from which both trainings start."""
-    steps: int = 120
+    steps: int = 800
     """Steps of each training for hardware."""
     batch: int = 256
     """Inputs per step."""
     learning_rate: float = 3e-3
-    """Largest learning rate of weights and biases."""
+    """Largest learning rate of weights and biases, before it is tuned."""
     drive_rate: float = 2.0
     """That of drives, over that of biases: 1 V a unit."""
+    rates: list[float] = field(default_factory=lambda: [3.0, 6.0])
+    """Both trainings are tuned over these factors on a learning rate: that of weights and biases
+    with noise, that of pulses and full scales through the device."""
     multiples: list[float] = field(default_factory=lambda: [1.0, 2.0])
-    """Of the noise in noise injection; the best one on validation chips is taken."""
-    validation_chips: int = 2
-    """Chips to choose by."""
+    """Of the noise in noise injection, tuned beside its rates."""
+    tuning_images: int = 6000
+    """Validation images to choose by, at most."""
+    tuning_chips: int = 5
+    """Validation chips to choose by."""
     width_too: bool = False
     """Whether the pulses' widths are trained beside their amplitudes."""
     levels: int = 17
@@ -78,25 +85,30 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
-        for name in ("hidden", "seeds", "chips", "steps", "batch", "levels", "samples"):
+        for name in (
+            "hidden", "chips", "steps", "batch", "tuning_images", "tuning_chips", "levels",
+            "samples",
+        ):  # fmt: skip
             check_whole(name, getattr(self, name))
+        # Differences are paired over networks, and one has no interval.
+        check_whole("seeds", self.seeds, 2)
+        for name in ("rates", "multiples"):
+            if not getattr(self, name):
+                raise UsageError(f"Argument `{name}` must hold a number or more, but is empty.")
 
 
 def run(config: Config, run: RunFolder) -> None:
-    """Measure the noise, train in all ways, compare."""
+    """Measure the noise, tune both trainings on one network, train all, compare."""
     data = {name: pooled(split) for name, split in splits(config.data.load()).items()}
     data["train"] = Split(*(part[: config.images] for part in data["train"]))
+    data["validation"] = Split(*(part[: config.tuning_images] for part in data["validation"]))
     trained = ("amplitude", "width") if config.width_too else ("amplitude",)
-    writing = FilamentWriting(trained=trained)
+    writing = FilamentWriting(trained=trained, limit=LIMIT)
     spread = run.stage("spread", lambda: measured_error(config, writing, run.seed))
-    kept = []
-    for k in range(config.seeds):
-        seed = run.seed + k
-        kept.append(
-            run.stage(f"seed{k}", lambda s=seed: one_seed(config, run, data, writing, spread, s))
-        )
-    inputs = data["train"].x[0].size
-    report(config, run, writing, spread, kept, inputs)
+    study = Study(config, run, data, writing, spread)
+    chosen = study.tune(run.seed)
+    kept = [study.results(run.seed + k, chosen) for k in range(config.seeds)]
+    report(config, run, writing, spread, chosen, kept, inputs=data["train"].x[0].size)
 
 
 # What is computed.
@@ -133,80 +145,111 @@ def hardware(writing, spread=None, multiple: float = 1.0) -> Hardware:
     return Hardware(DeviceStatistics(1 / high, 1 / low, error), mapping, bits=None)
 
 
-def one_seed(config, run, data, writing, spread, seed) -> dict:
-    """Train one network in all ways and put each on chips."""
-    clock = {}
+class Study:
+    """All trainings of all networks; each is done once."""
 
-    def trained(model, family, steps, name, rate=1.0):
-        training = AnalogTraining(
-            model,
-            data["train"],
-            steps=steps,
-            batch=config.batch,
-            learning_rate=config.learning_rate,
-            family=family,
-            family_rate=rate,
-            seed=seed,
-        )
-        begun = time.perf_counter()
-        state = run.portions(
-            f"{name}-{seed}", training.start, training.advance, lambda s: int(s.count), steps
-        )
-        clock[name] = (time.perf_counter() - begun) / steps
-        return training.model(state), training.trained(state), state
+    def __init__(self, config, run, data, writing, spread):
+        """Nothing is computed yet."""
+        self.config, self.run, self.data = config, run, data
+        self.writing, self.spread = writing, spread
+        self.physical = Physical(writing)
+        self._done = {}
 
-    def on_chips(model, family, values, role):
-        split = data[role]
-        if role == "validation":
-            split = Split(split.x[:2000], split.y[:2000])
-        count = config.chips if role == "test" else config.validation_chips
-        keys = held_out_keys(seed, count, role=role)
-        return accuracy_on_chips(model, family, values, split, chips=keys)[0]
+    def model(self, seed: int, spread=None, multiple: float = 1.0):
+        """Return a network with random weights on devices, with noise or without."""
+        shape, hidden = self.data["train"].x.shape[1:], self.config.hidden
+        model = MLP(input_shape=shape, hidden=hidden, rngs=nnx.Rngs(seed))
+        return convert_to_analog(model, hardware(self.writing, spread, multiple))
 
-    shape = data["train"].x.shape[1:]
-    model = MLP(input_shape=shape, hidden=config.hidden, rngs=nnx.Rngs(seed))
-    ideal = convert_to_analog(model, hardware(writing))
-    digital, _, _ = trained(ideal, Precise(), config.digital_steps, "digital")
-    physical = Physical(writing)
-    found = {
-        "digital": on_chips(digital, Precise(), (), "test")[:1],
-        "plain": on_chips(digital, physical, physical.start(digital), "test"),
-    }
-    validation = []
-    candidates = []
-    for multiple in config.multiples:
-        noisy = convert_to_analog(model, hardware(writing, spread, multiple))
+    def trained(self, name: str, seed: int, model, **options):
+        """Return the network after a training, what its family has trained, and its losses."""
+        name = f"{name}_{seed}"
+        if name not in self._done:
+            config = self.config
+            options = {"steps": config.steps, "learning_rate": config.learning_rate} | options
+            training = AnalogTraining(
+                model, self.data["train"], batch=config.batch, seed=seed, **options
+            )
+            state = tune_in_run(self.run, name, training)
+            self._done[name] = training.model(state), training.trained(state), state
+        return self._done[name]
+
+    def digital(self, seed: int):
+        """Return a digitally trained network, on devices without errors."""
+        steps = self.config.digital_steps
+        return self.trained("digital", seed, self.model(seed), steps=steps)[0]
+
+    def noise(self, seed: int, rate: float, multiple: float):
+        """Return a network trained with noise and the drives planned from it, and the losses."""
+        digital = self.digital(seed)
+        noisy = self.model(seed, self.spread, multiple)
         nnx.update(noisy, nnx.state(digital, nnx.Param))
-        tuned, _, _ = trained(noisy, NoiseInjection(), config.steps, f"noise{multiple:g}")
+        tuned, _, state = self.trained(
+            f"noise_{rate:g}_{multiple:g}", seed, noisy,
+            learning_rate=rate * self.config.learning_rate, family=NoiseInjection(),
+        )  # fmt: skip
+        # Written through the device, whose errors are all there are.
         weights = nnx.clone(digital)
         nnx.update(weights, nnx.state(tuned, nnx.Param))
-        drives = physical.start(weights)
-        candidates.append((weights, drives))
-        validation.append(on_chips(weights, physical, drives, "validation").mean())
-    best = int(np.argmax(validation))
-    found["noise"] = on_chips(candidates[best][0], physical, candidates[best][1], "test")
-    last, drives, state = trained(digital, physical, config.steps, "physical", config.drive_rate)
-    found["physical"] = on_chips(last, physical, drives, "test")
-    first = physical.start(digital)["drives"]
-    name = next(n for n in first if n.startswith("head"))
-    for key, value in found.items():
-        run.log(f"seed {seed}, {key}: {100 * value.mean():.2f} %")
-    run.log(f"seconds a step: { {k: round(v, 3) for k, v in clock.items()} }")
-    return {
-        **found,
-        "validation": np.asarray(validation),
-        "loss": state.loss,
-        "failed": state.failed,
-        "before": first[name]["amplitude"],
-        "after": drives["drives"][name]["amplitude"],
-        "noise_amplitude": candidates[best][1]["drives"][name]["amplitude"],
-    }
+        return weights, self.physical.start(weights), state
+
+    def through_device(self, seed: int, rate: float):
+        """Return a network trained through its devices, its drives and the losses."""
+        return self.trained(
+            f"physical_{rate:g}", seed, self.digital(seed),
+            family=self.physical, family_rate=rate * self.config.drive_rate,
+        )  # fmt: skip
+
+    def on_chips(self, model, drives, seed: int, role: str) -> np.ndarray:
+        """Return the accuracy on held-out chips that are written by these drives."""
+        count = self.config.chips if role == "test" else self.config.tuning_chips
+        keys = held_out_keys(seed, count, role=role)
+        return accuracy_on_chips(model, self.physical, drives, self.data[role], chips=keys)[0]
+
+    def tune(self, seed: int) -> dict[str, tuple[float, ...]]:
+        """Choose the options of both trainings on validation images and chips."""
+        config, chosen = self.config, {}
+        options = {
+            "noise": [(r, m) for r in config.rates for m in config.multiples],
+            "physical": [(r,) for r in config.rates],
+        }
+        for kind, make in (("noise", self.noise), ("physical", self.through_device)):
+            reached = []
+            for option in options[kind]:
+                model, drives, _ = make(seed, *option)
+                reached.append(float(self.on_chips(model, drives, seed, "validation").mean()))
+                name = "_".join(f"{x:g}" for x in option)
+                self.run.metric(f"validation_{kind}_{name}", reached[-1], "seed 0, not of test")
+            chosen[kind] = options[kind][int(np.argmax(reached))]
+        return chosen
+
+    def results(self, seed: int, chosen) -> dict:
+        """Return what each way of training gives on test images and chips, losses and pulses."""
+        digital = self.digital(seed)
+        ways = {
+            "plain": (digital, self.physical.start(digital)),
+            "noise": self.noise(seed, *chosen["noise"]),
+            "physical": self.through_device(seed, *chosen["physical"]),
+        }
+        found = {n: self.on_chips(way[0], way[1], seed, "test") for n, way in ways.items()}
+        key = held_out_keys(seed, 1, role="test")
+        found["digital"] = accuracy_on_chips(digital, Precise(), (), self.data["test"], chips=key)[
+            0
+        ]
+        for name, value in found.items():
+            self.run.log(f"seed {seed}, {name}: {100 * value.mean():.2f} %")
+        last = next(n for n in ways["plain"][1]["drives"] if n.startswith("head"))
+        return found | {
+            "loss": {name: np.asarray(ways[name][2].loss) for name in ("noise", "physical")},
+            "failed": np.asarray(ways["physical"][2].failed),
+            "amplitudes": {n: way[1]["drives"][last]["amplitude"] for n, way in ways.items()},
+        }
 
 
 # What is reported.
 
 
-def report(config, run, writing, spread, kept, inputs) -> None:
+def report(config, run, writing, spread, chosen, kept, inputs) -> None:
     """Accuracy, differences, the spread of levels, amplitudes."""
     mean = {n: np.asarray([float(np.mean(k[n])) for k in kept]) for n in NAMES}
     for name, values in mean.items():
@@ -246,12 +289,15 @@ def report(config, run, writing, spread, kept, inputs) -> None:
         + "; ".join(f"{NAMES[n]} {100 * v.mean():.2f} %" for n, v in mean.items())
         + ". Paired over networks, with 95 % Student intervals: "
         + "; ".join(said)
-        + f". Both trainings start from the digital network and take {config.steps} steps; the "
-        "multiple of the noise is chosen on validation chips among "
+        + f". Both trainings start from the digital network and take {config.steps} steps. On "
+        "validation images and chips of the first network both were tuned over the factors "
+        + ", ".join(f"{r:g}" for r in config.rates)
+        + f" on a learning rate: {config.learning_rate:g} with noise, {chosen['noise'][0]:g} times "
+        f"that taken (with {chosen['noise'][1]:g} times the noise, of "
         + ", ".join(f"{m:g}" for m in config.multiples)
-        + f". Devices masked in physical training: {failed}. Plain transfer has had no "
-        "further steps, and learning rates are not tuned: differences are of whole trainings, and "
-        "do not say by themselves what the gradient through the device is worth.",
+        + f"); {config.learning_rate * config.drive_rate:g} V for pulses, "
+        f"{chosen['physical'][0]:g} times that taken. Devices masked in physical training: "
+        f"{failed}. Plain transfer has had no further steps: differences are of whole trainings.",
     )
     run.figure("accuracy", _accuracy(mean, kept), "Held-out chips: dots are chips, bars means.")
     run.figure(
@@ -260,7 +306,7 @@ def report(config, run, writing, spread, kept, inputs) -> None:
         "Amplitudes of the last layer's pulses: planned from digital weights, planned from those "
         "of noise injection, and trained.",
     )
-    run.figure("learning", _learning(kept), "Cross-entropy of each step's batch and chip.")
+    run.figure("learning", _learning(kept), "Cross-entropy of batch and chip, means over networks.")
     run.summary("; ".join(said) + ".")
     run.dataset(
         "accuracy",
@@ -307,11 +353,11 @@ def _drives(one):
     fig, axis = aj.plotting.figure(width=5.2)
     edges = np.linspace(0.6, 2.0, 71)
     for key, label in (
-        ("before", "planned, digital"),
-        ("noise_amplitude", "planned, noise injection"),
-        ("after", "trained"),
+        ("plain", "planned, digital"),
+        ("noise", "planned, noise injection"),
+        ("physical", "trained"),
     ):
-        axis.hist(np.ravel(one[key]), edges, histtype="step", label=label)
+        axis.hist(np.ravel(one["amplitudes"][key]), edges, histtype="step", label=label)
     axis.set_yscale("log")
     axis.set_xlabel("amplitude (V)")
     axis.set_ylabel("devices")
@@ -320,11 +366,16 @@ def _drives(one):
 
 
 def _learning(kept):
+    over = min(20, kept[0]["loss"]["noise"].size)
     fig, axis = aj.plotting.figure(width=5.2)
-    for k, one in enumerate(kept):
-        axis.plot(np.arange(1, len(one["loss"]) + 1), one["loss"], label=f"network {k}")
-    axis.set_yscale("log")
-    axis.set_xlabel("step of physical training")
+    for row, name in enumerate(("noise", "physical"), start=2):
+        loss = np.mean([one["loss"][name] for one in kept], axis=0)
+        # A step's batch and chip scatter: means of so many steps.
+        loss = loss[: loss.size // over * over].reshape(-1, over).mean(1)
+        steps = over * (np.arange(loss.size) + 0.5)
+        axis.plot(steps, loss, color=aj.plotting.COLORS[row], label=NAMES[name])
+    axis.set_ylim(0.0)
+    axis.set_xlabel("step")
     axis.set_ylabel("cross-entropy (nat)")
     axis.legend()
     return fig

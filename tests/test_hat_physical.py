@@ -10,8 +10,6 @@ import xarray as xr
 
 from analogjax import cli
 
-pytestmark = pytest.mark.slow
-
 FILMS = ["cells=8", "splits=2", "chips=1", "substeps=12", "side_by_side=32"]
 
 
@@ -23,6 +21,18 @@ def ran(folder, *arguments):
     return metrics
 
 
+@pytest.mark.parametrize(
+    ("experiment", "pairs"),
+    [("hat_physical_pde", "splits"), ("hat_codesign", "splits"), ("hat_physical_jart", "seeds")],
+)
+def test_one_pair_is_refused_before_anything_is_computed(tmp_path, capsys, experiment, pairs):
+    # Of one pair there is no interval, and hours later the report would find its width infinite.
+    assert cli.main(["run", experiment, f"{pairs}=1", "--out", str(tmp_path / "out")]) == 2
+    assert f"`{pairs}` must be a whole number of at least 2, but is 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_films(tmp_path):
     m = ran(
         tmp_path / "out", "hat_physical_pde", *FILMS, "steps=20", "physical_steps=2",
@@ -32,17 +42,19 @@ def test_films(tmp_path):
     assert m["window_ratio"] > 1
 
 
+@pytest.mark.slow
 def test_filaments(tmp_path):
     m = ran(
         tmp_path / "out", "hat_physical_jart", "data=digits", "images=200", "hidden=4", "seeds=2",
-        "chips=2", "digital_steps=20", "steps=2", "batch=32", "multiples=[1.0]",
-        "validation_chips=1", "levels=3", "samples=20",
+        "chips=2", "digital_steps=20", "steps=2", "batch=32", "rates=[1.0, 3.0]", "multiples=[1.0]",
+        "tuning_chips=1", "levels=3", "samples=20",
     )  # fmt: skip
     assert {"accuracy_plain", "physical_minus_noise", "failed_devices"} <= set(m)
     # Pooled digits have 4 x 4 pixels.
     assert m["devices"] == 2 * (16 * 4 + 4 * 10)
 
 
+@pytest.mark.slow
 def test_reduced_films(tmp_path, reduced_device):
     # A hand-made device stands for a distilled one.
     file = tmp_path / "reduced.npz"
@@ -51,12 +63,13 @@ def test_reduced_films(tmp_path, reduced_device):
     m = ran(
         tmp_path / "out", "hat_physical_reduced", f"reduced={file}", "full=12.0", "data=digits",
         "network=mlp_digits", "network.options.hidden=[4]", "training=mlp_digits",
-        "training.epochs=2", "seeds=2", "steps=2", "batch=32", "rates=[1.0]", "chips=2",
+        "training.epochs=2", "seeds=2", "steps=2", "batch=32", "rates=[1.0, 3.0]", "chips=2",
         "tuning_chips=1", "images=50",
     )  # fmt: skip
     assert {"accuracy_digital", "accuracy_hurts_physical"} <= set(m)
 
 
+@pytest.mark.slow
 def test_codesign(tmp_path):
     m = ran(
         tmp_path / "out", "hat_codesign", *FILMS, "noise_steps=20", "steps=2", "levels=2",

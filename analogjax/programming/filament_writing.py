@@ -40,9 +40,10 @@ class FilamentWriting(AbstractWriting):
     ``trained=("amplitude", "width")`` also ``{"log_width": ...}``, the logarithm of the duration
     over the nominal one. Devices differ in radius, disc length, N_min and N_max (*frozen*). Below
     the smallest amplitude, at which nothing moves in time, a pulse is as good as the smallest one.
-    Beyond the largest one, where the equations do not hold, or for a duration of less than 1e-3 or
-    more than 1e3 of the nominal one, a device counts as failed. The model moves nothing at 0 V:
-    there is no retention loss and `t` does not matter.
+    With a `limit` the source gives amplitudes from 0 V to there, and drives beyond these are as
+    good as they. Beyond `highest`, where the equations do not hold, or for a duration of less than
+    1e-3 or more than 1e3 of the nominal one, a device counts as failed. The model moves nothing at
+    0 V: there is no retention loss and `t` does not matter.
 
     Attributes:
         device: The nominal device.
@@ -52,6 +53,7 @@ class FilamentWriting(AbstractWriting):
         amplitudes: Those that make them, the smaller one first [V].
         begin: Vacancy density of the disc where writes begin [1e26 1/m^3]; None for each device's
             own N_min (SET) or N_max (RESET), where a long erase ends.
+        limit: Largest amplitude that the source gives [V], or None.
     """
 
     device: JartVCM
@@ -60,6 +62,7 @@ class FilamentWriting(AbstractWriting):
     window: Float[Array, " 2"]
     amplitudes: Float[Array, " 2"]
     begin: Scalar | None
+    limit: Scalar | None
     flow: Flow
     polarity: str = eqx.field(static=True)
     trained: tuple[str, ...] = eqx.field(static=True)
@@ -72,6 +75,7 @@ class FilamentWriting(AbstractWriting):
         polarity: str = "reset",
         amplitudes: tuple[float, float] = (0.8, 1.6),
         highest: float = 2.0,
+        limit: float | None = None,
         width: float = 1e-6,
         begin: float | None = 0.06,
         trained: Sequence[str] = ("amplitude",),
@@ -88,6 +92,8 @@ class FilamentWriting(AbstractWriting):
                 nominal device reaches with them.
             highest: Size of the voltage beyond which a device counts as failed [V]; at least the
                 largest amplitude. For SET take at most 1.1 V, see `JartVCM`.
+            limit: Largest amplitude that the source gives [V], from the largest of `amplitudes` to
+                `highest`: training can then not lose a device to too large a drive. None for any.
             width: Nominal duration of a pulse [s].
             begin: Vacancy density where every write begins [1e26 1/m^3] (the default is the lower
                 end of the window of Z. Yu et al., arXiv:2403.06746: their periphery sees to it);
@@ -109,6 +115,8 @@ class FilamentWriting(AbstractWriting):
                 f"({amplitudes[0]:g}, {amplitudes[1]:g})."
             )
         check_between("highest", highest, amplitudes[1], np.inf, "V")
+        if limit is not None:
+            check_between("limit", limit, amplitudes[1], highest, "V")
         if begin is not None:
             check_positive("begin", begin, "1e26/m^3")
         if device.compliance is not None:
@@ -126,6 +134,7 @@ class FilamentWriting(AbstractWriting):
         self.device, self.spread, self.polarity = device, spread, polarity
         self.width = jnp.asarray(width, float)
         self.begin = None if begin is None else jnp.asarray(begin, float)
+        self.limit = None if limit is None else jnp.asarray(limit, float)
         self.trained = tuple(name for name in DRIVES if name in trained)
         first, low, high = _box(device, spread, self.sign, (amplitudes[0], highest), begin)
         cells = cells_from(first)
@@ -216,6 +225,8 @@ class FilamentWriting(AbstractWriting):
         """Return conductances [S] and which devices were solved; others are where they began."""
         device, flow = self.device, self.flow
         amplitude = drives["amplitude"]
+        if self.limit is not None:
+            amplitude = jnp.clip(amplitude, 0.0, self.limit)
         log_width = drives.get("log_width", jnp.zeros_like(amplitude))
         none = jnp.zeros_like(amplitude)
         d_radius, d_length = drawn.get("radius", none), drawn.get("disc_length", none)

@@ -87,10 +87,12 @@ class Config:
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
         for name in (
-            "splits", "held_out", "steps", "physical_steps", "tuning_splits", "chips",
-            "drift_splits", "hidden",
+            "held_out", "steps", "physical_steps", "tuning_splits", "chips", "drift_splits",
+            "hidden",
         ):  # fmt: skip
             check_whole(name, getattr(self, name))
+        # Differences are paired over splits, and one has no interval.
+        check_whole("splits", self.splits, 2)
         check_positive("drive_rate", self.drive_rate)
         check_not_negative("spread", self.spread)
         check_not_negative("rests", np.asarray(self.rests), "s")

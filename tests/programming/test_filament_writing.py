@@ -118,6 +118,15 @@ def test_failures_are_masked_and_counted(writing):
     np.testing.assert_array_equal(slope["amplitude"][1:], 0.0)
 
 
+def test_a_limited_source_gives_no_more_and_loses_no_device():
+    writing = FilamentWriting(limit=1.7, degrees=(3, 1, 1, 1))
+    amplitude = jnp.asarray([1.7, 2.5, 0.0, -0.5, jnp.nan])
+    written = write(writing, {"amplitude": amplitude}, None)
+    assert written.ok.tolist() == [True, True, True, True, False]
+    np.testing.assert_array_equal(written.fractions[0], written.fractions[1])
+    np.testing.assert_array_equal(written.fractions[2], written.fractions[3])
+
+
 def test_compiled_is_the_same(writing):
     drives, drawn = lanes(writing, 3)
     eager = writing.write(drives, drawn).fractions
@@ -144,6 +153,8 @@ def test_wrong_arguments(writing):
         FilamentWriting(amplitudes=(1.6, 0.8))
     with pytest.raises(ValueError, match="`highest` must be"):
         FilamentWriting(highest=1.0)
+    with pytest.raises(ValueError, match=r"`limit` must be between 1\.6 and 2 V"):
+        FilamentWriting(limit=2.5)
     with pytest.raises(ValueError, match="`spread`"):
         FilamentWriting(spread=Spread(relative={"radius": 0.1}))
     with pytest.raises(ValueError, match="`trained` must hold 'amplitude'"):
