@@ -1,6 +1,6 @@
 """Write `resnet34_caltech101.md` from finished runs and from `weight_transfer.md`.
 
-python docs/results/resnet34_caltech101.py TRAIN_RUN NETWORK_RUN RETENTION_RUN DEPTH_RUN
+python docs/results/resnet34_caltech101.py TRAIN NETWORK RETENTION DEPTH TUNED TILES [TILES ...]
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ PUBLISHED = {
 PAIR, OFFSET = "pair, per channel, least squares (G)", "offset, per layer, maximum (G)"
 
 
-def main(train: Path, network: Path, retention: Path, depth: Path) -> None:
+def main(
+    train: Path, network: Path, retention: Path, depth: Path, tuned: Path, *tiles: Path
+) -> None:
     """Read the folders, copy their figures, write the page."""
-    parts = [HEAD, *trained(train), *bits(network), *side_by_side(network)]
-    parts += [*through_time(retention), *with_depth(depth)]
+    parts = [HEAD, *trained(train), *bits(network), *on_tiles(network, tiles), *fine_tuned(tuned)]
+    parts += [*side_by_side(network), *through_time(retention), *with_depth(depth)]
     (HERE / f"{NAME}.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -78,6 +80,71 @@ def bits(folder: Path) -> list[str]:
             "accuracy_bits": "Accuracy against bits",
             "accuracy_error": "Accuracy against the write error",
         }),
+    ]  # fmt: skip
+
+
+def on_tiles(network: Path, folders: tuple[Path, ...]) -> list[str]:
+    """Accuracy with converters and noise, beside the exact read-out of the same bits and chips."""
+    exact, without, _ = load(network)
+    runs = [load(folder) for folder in folders]
+    _, config, environment = runs[0]
+    for _, other, _ in runs:
+        same = ("bits", "chips", "images", "mappings", "error", "seed")
+        assert all(other[k] == config[k] for k in same), "runs that differ in more than tiles"
+    assert (config["chips"], config["images"]) == (without["chips"], without["images"])
+    assert set(config["bits"]) <= set(without["bits"])
+    assert config["mappings"][0] == without["mappings"][0]
+    named = [("exact", exact)]
+    named += [(f"{c['hardware']['rows']} x {c['hardware']['columns']}", m) for m, c, _ in runs]
+    rows = [
+        [name]
+        + [
+            f"{100 * m[f'accuracy_bits_{b}_mean']:.2f} ± {100 * m[f'accuracy_bits_{b}_std']:.2f}"
+            for b in config["bits"]
+        ]
+        for name, m in named
+    ]
+    given = config["hardware"]
+    said = origin(f"{NAME} hardware=tiles bits={config['bits']} ...", config, environment)
+    return [
+        "## On tiles",
+        "",
+        f"{said} Every layer is cut into arrays; each has DACs of {given['dac_bits']} bits, every "
+        "vector of inputs scaled by its own largest value, ADCs of "
+        f"{given['adc_bits']} bits that end at {given['output_range']:g} times the current of a "
+        f"full cell, and fresh noise of {given['output_noise']:g} of it at every output; outputs "
+        f"of arrays are added digitally. {PAIR}; {config['chips']} chips, "
+        f"{config['images'] or 'all'} test images; per cent:",
+        "",
+        *table(["arrays", *(f"{b} b" for b in config["bits"])], rows),
+    ]
+
+
+def fine_tuned(folder: Path) -> list[str]:
+    """Hardware-aware fine-tuning, in a few numbers."""
+    m, config, _ = load(folder)
+
+    def row(case):
+        spread = config[case]
+        values = [m[f"accuracy_{case}_{kind}"] for kind in ("transfer", "noise", "physical")]
+        return [
+            f"{100 * spread['speed']:g} % in speed, {100 * spread['resistance']:g} % in resistance",
+            *(f"{100 * v:.2f}" for v in values),
+        ]
+
+    return [
+        "## Fine-tuned for devices",
+        "",
+        f"Stem, first group and head in devices that differ ({config['steps']} steps of "
+        f"{config['batch']} images; {config['chips']} chips, {config['images'] or 'all'} test "
+        f"images, digital {100 * m['accuracy_digital']:.2f} %; "
+        "[the whole page](hat_resnet34.md)); per cent:",
+        "",
+        *table(
+            ["devices differ by", "written as planned", "trained with noise",
+             "trained through the device"],
+            [row("mild"), row("hurts")],
+        ),
     ]  # fmt: skip
 
 
@@ -208,4 +275,4 @@ reports 95.5 % at 8 bits; mapping and training of the source are not public.
 """
 
 if __name__ == "__main__":
-    main(*(Path(a) for a in sys.argv[1:5]))
+    main(*(Path(a) for a in sys.argv[1:]))
