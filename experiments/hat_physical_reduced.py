@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from flax import nnx
@@ -32,6 +31,7 @@ from analogjax.training import (
     held_out_keys,
     paired_difference,
     train_cached,
+    tune_in_run,
 )
 
 MAPPING = WeightMapping("differential", "layer", "max", space="G")
@@ -141,6 +141,7 @@ class Study:
             resistance_spread=spread.resistance,
         )
         self.physical = Physical(self.writing)
+        self._tuned = {}
 
     def hardware(self, *, noisy: bool = False) -> Hardware:
         """Return devices of the window, with the error of planned writes or without."""
@@ -159,7 +160,7 @@ class Study:
         return sum(2 * v.kernel[...].size for v in analog_layers(self.analog(model)).values())
 
     def trained(self, kind: str, model, seed: int, option: float):
-        """Return the analog model of one training and its drives (stage of its own)."""
+        """Return the analog model of one training, its drives and losses (stage of its own)."""
         noise = kind == "noise"
         training = AnalogTraining(
             self.analog(model, noisy=noise),
@@ -172,30 +173,19 @@ class Study:
             seed=self.run.seed + seed,
         )
         name = f"{self.case}_{kind}_{seed}_{option:g}"
-
-        def compute():
-            done = self.run.portions(
-                name, training.start, training.advance, lambda s: int(s.count), training.steps
-            )
-            leaves = jax.tree.leaves(done.state.parameters)
-            kept = {f"leaf{k}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
-            return {"loss": done.loss, "failed": done.failed, **kept}
-
-        kept = self.run.stage(name, compute)
-        start = training.start()
-        leaves, structure = jax.tree.flatten(start.state.parameters)
-        leaves = [jnp.asarray(kept[f"leaf{k}"]) for k in range(len(leaves))]
-        state = start.state._replace(parameters=jax.tree.unflatten(structure, leaves))
-        tuned = start._replace(state=state)
+        # Tuning has trained some that the results need again.
+        if name not in self._tuned:
+            self._tuned[name] = tune_in_run(self.run, name, training)
+        tuned = self._tuned[name]
         trained = training.trained(tuned)
         made = training.model(tuned)
         if noise:
             # Written through the device, whose errors are all there are.
-            learnt = nnx.state(made, nnx.Param)
+            learnt = nnx.state(made, (nnx.Param, nnx.BatchStat))
             made = self.analog(model)
             nnx.update(made, learnt)
             trained = self.physical.start(made)
-        return made, trained, kept
+        return made, trained, tuned
 
     def on_chips(self, model, trained, split, *, role: str, chips: int):
         """Return accuracy and failed devices on held-out chips, written through the device."""
@@ -239,8 +229,8 @@ class Study:
                     made = self.analog(model)
                     trained = self.physical.start(made)
                 else:
-                    made, trained, training = self.trained(kind, model, seed, chosen[kind])
-                    kept |= {f"{kind}_loss": training["loss"], f"{kind}_masked": training["failed"]}
+                    made, trained, tuned = self.trained(kind, model, seed, chosen[kind])
+                    kept |= {f"{kind}_loss": tuned.loss, f"{kind}_masked": tuned.failed}
                 kept["accuracy"][k], kept["failed"][k] = self.on_chips(
                     made, trained, self.test, role="test", chips=self.config.chips
                 )
