@@ -170,6 +170,7 @@ class Study:
             learning_rate=self.config.learning_rate * (option if noise else 1.0),
             family=NoiseInjection() if noise else self.physical,
             family_rate=1.0 if noise else option,
+            statistics="running",
             seed=self.run.seed + seed,
         )
         name = f"{self.case}_{kind}_{seed}_{option:g}"
@@ -181,7 +182,7 @@ class Study:
         made = training.model(tuned)
         if noise:
             # Written through the device, whose errors are all there are.
-            learnt = nnx.state(made, (nnx.Param, nnx.BatchStat))
+            learnt = nnx.state(made, nnx.Param)
             made = self.analog(model)
             nnx.update(made, learnt)
             trained = self.physical.start(made)
@@ -319,8 +320,8 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
             if len(config.rates) > 1
             else ", tuned for neither. "
         )
-        + "Normalisations, where there are any, are digital: trained in both on the statistics of "
-        "each step's batch, evaluated with running ones. The sigma(G) of the noise, with its "
+        + "Normalisations, where there are any, are digital; their scales and shifts are trained, "
+        "their statistics are those of the digital network. The sigma(G) of the noise, with its "
         "slope, is measured from planned writes of the same devices, and all three are written "
         f"through the same devices. Accuracies are of {config.chips} chips that no training or "
         "tuning has seen, the same for all.",

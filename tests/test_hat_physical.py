@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
 import xarray as xr
-from flax import nnx
 
 from analogjax import cli
-from analogjax.runs import compose
 
 pytestmark = pytest.mark.slow
 
@@ -59,33 +55,6 @@ def test_reduced_films(tmp_path, reduced_device):
         "tuning_chips=1", "images=50",
     )  # fmt: skip
     assert {"accuracy_digital", "accuracy_hurts_physical"} <= set(m)
-
-
-def test_statistics_of_normalisations_are_those_of_the_training(reduced_device):
-    composed = compose(
-        "hat_physical_reduced",
-        ["full=12.0", "data=digits", "network.name=resnet", "training=mlp_digits", "steps=2",
-         "network.options={blocks: [1], widths: [4], stem: small}", "batch=32"],
-    )  # fmt: skip
-    config, module = composed.config, composed.module
-    data = config.data.load()
-    digital = config.network.build(input_shape=data.input_shape, classes=len(data.classes))
-
-    def portions(name, start, advance, done, total):
-        state = start()
-        while done(state) < total:
-            state = advance(state)
-        return state
-
-    run = SimpleNamespace(seed=0, portions=portions, stage=lambda name, compute: compute())
-    spread = module.Spread(speed=0.2, resistance=0.01)
-    study = module.Study(config, run, data, data.test, reduced_device, "hurts", spread)
-    before = jax.tree.leaves(nnx.state(digital, nnx.BatchStat))
-    for kind in ("noise", "physical"):
-        made, _, _ = study.trained(kind, digital, 0, 1.0)
-        after = jax.tree.leaves(nnx.state(made, nnx.BatchStat))
-        assert len(after) == len(before) > 0
-        assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(after, before, strict=True))
 
 
 def test_codesign(tmp_path):

@@ -89,20 +89,20 @@ def on_tiles(network: Path, folders: tuple[Path, ...]) -> list[str]:
     runs = [load(folder) for folder in folders]
     _, config, environment = runs[0]
     for _, other, _ in runs:
-        same = ("bits", "chips", "images", "mappings", "error", "seed")
+        same = ("bits", "images", "mappings", "error", "seed")
         assert all(other[k] == config[k] for k in same), "runs that differ in more than tiles"
-    assert (config["chips"], config["images"]) == (without["chips"], without["images"])
+    assert config["images"] == without["images"]
     assert set(config["bits"]) <= set(without["bits"])
     assert config["mappings"][0] == without["mappings"][0]
-    named = [("exact", exact)]
-    named += [(f"{c['hardware']['rows']} x {c['hardware']['columns']}", m) for m, c, _ in runs]
+    named = [("exact", exact, without)]
+    named += [(f"{c['hardware']['rows']} x {c['hardware']['columns']}", m, c) for m, c, _ in runs]
     rows = [
-        [name]
+        [name, c["chips"]]
         + [
             f"{100 * m[f'accuracy_bits_{b}_mean']:.2f} ± {100 * m[f'accuracy_bits_{b}_std']:.2f}"
             for b in config["bits"]
         ]
-        for name, m in named
+        for name, m, c in named
     ]
     given = config["hardware"]
     said = origin(f"{NAME} hardware=tiles bits={config['bits']} ...", config, environment)
@@ -113,10 +113,11 @@ def on_tiles(network: Path, folders: tuple[Path, ...]) -> list[str]:
         "vector of inputs scaled by its own largest value, ADCs of "
         f"{given['adc_bits']} bits that end at {given['output_range']:g} times the current of a "
         f"full cell, and fresh noise of {given['output_noise']:g} of it at every output; outputs "
-        f"of arrays are added digitally. {PAIR}; {config['chips']} chips, "
-        f"{config['images'] or 'all'} test images; per cent:",
+        f"of arrays are added digitally; no range is calibrated. {PAIR}; "
+        f"{config['images'] or 'all'} test images; mean and standard deviation over chips, in "
+        "per cent:",
         "",
-        *table(["arrays", *(f"{b} b" for b in config["bits"])], rows),
+        *table(["arrays", "chips", *(f"{b} b" for b in config["bits"])], rows),
     ]
 
 
