@@ -52,4 +52,4 @@ def test_budget(parts, tmp_path):
     assert m["difference_error_fine"] < 0.02
     # As built, 5 bits a device and 8 a converter, a difference sees codes change: 13 %.
     assert m["difference_error_built"] > m["difference_error_fine"]
-    assert (out / "report.md").is_file()
+    assert (out / "report.html").is_file()
