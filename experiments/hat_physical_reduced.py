@@ -1,6 +1,6 @@
-"""LeNet-5 trained through the reduced model of the TiO2-x film: pulses, not weights, are learnt.
+"""A network trained through the reduced model of the TiO2-x film: pulses, not weights, are learnt.
 
-What is trained is how long the SET and the RESET train of each of 123,000 devices last; the loss
+What is trained is how long the SET and the RESET train of each device last; the loss
 follows through the states of the device. Set against writing a digitally trained network, and
 against training with noise that has the same sigma(G), all on chips that no training has seen.
 """
@@ -170,6 +170,7 @@ class Study:
             learning_rate=self.config.learning_rate * (option if noise else 1.0),
             family=NoiseInjection() if noise else self.physical,
             family_rate=1.0 if noise else option,
+            statistics="running",
             seed=self.run.seed + seed,
         )
         name = f"{self.case}_{kind}_{seed}_{option:g}"
@@ -266,6 +267,7 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
     """Accuracy on held-out chips, differences paired over seeds, drives."""
     rows, differences, said = [], [], {}
     digital = float(reached.mean())
+    over_chips = min(1, config.chips - 1)
     run.metric("accuracy_digital", digital, "mean over seeds")
     for case in ("mild", "hurts"):
         own = found[case]
@@ -281,7 +283,7 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
                     f"{case}: {100 * spread.speed:g} % speed, {100 * spread.resistance:g} % R",
                     KINDS[kind],
                     f"{100 * means[k].mean():.2f} %",
-                    f"{100 * own['accuracy'][k].std(axis=1, ddof=1).mean():.2f}",
+                    f"{100 * own['accuracy'][k].std(axis=1, ddof=over_chips).mean():.2f}",
                     f"{own['failed'][k].mean():.1f}",
                 ]
             )
@@ -297,7 +299,8 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
             run.metric(f"{case}_{key}_points", 100 * d.mean)
             if np.isfinite(d.half_width):
                 run.metric(f"{case}_{key}_half_width_points", 100 * d.half_width)
-            said[case, name] = f"{100 * d.mean:+.2f} +- {100 * d.half_width:.2f}"
+            interval = f" +- {100 * d.half_width:.2f}" if np.isfinite(d.half_width) else ""
+            said[case, name] = f"{100 * d.mean:+.2f}{interval}"
             differences.append([case, name, said[case, name]])
         run.metric(f"masked_{case}", float(own["masked"].mean()), "devices masked in a step")
     run.section(
@@ -309,12 +312,19 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
         f"{100 * digital:.2f} % in the mean of {config.seeds} seeds, on the "
         f"{'whole test set' if config.images is None else f'first {config.images} test images'}). "
         f"Both trainings take {config.steps} steps of {config.batch} images, a chip of its own "
-        f"each, and had {len(config.rates)} rates to choose from on validation images and chips "
-        f"(seed 0, where the noise hurts): {chosen['noise']:g} and {chosen['physical']:g} times "
-        f"{config.learning_rate:g}, of weights with noise and of drives. The sigma(G) of the "
-        "noise, with its slope, is measured from planned writes of the same devices, and all "
-        f"three are written through the same devices. Accuracies are of {config.chips} chips that "
-        "no training or tuning has seen, the same for all.",
+        f"each, with {chosen['noise']:g} and {chosen['physical']:g} times "
+        f"{config.learning_rate:g} for weights with noise and for drives"
+        + (
+            f", of {len(config.rates)} rates chosen on validation images and chips (seed 0, where "
+            "the noise hurts). "
+            if len(config.rates) > 1
+            else ", tuned for neither. "
+        )
+        + "Normalisations, where there are any, are digital; their scales and shifts are trained, "
+        "their statistics are those of the digital network. The sigma(G) of the noise, with its "
+        "slope, is measured from planned writes of the same devices, and all three are written "
+        f"through the same devices. Accuracies are of {config.chips} chips that no training or "
+        "tuning has seen, the same for all.",
     )
     run.table(
         "Accuracy on held-out chips",
@@ -327,7 +337,9 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
         "Differences (points)",
         ["case", "difference", "mean and 95 % interval"],
         differences,
-        f"Of the means over chips, paired over {config.seeds} seeds (Student).",
+        f"Of the means over chips, paired over {config.seeds} seeds (Student)."
+        if config.seeds > 1
+        else "Of the means over chips of one network: how trainings scatter is not known.",
     )
     run.figure("accuracy", _accuracy(found, digital), "Every dot is a chip; seeds side by side.")
     run.figure(
@@ -341,7 +353,7 @@ def report(config, run, dataset, error, reached, chosen, found, devices) -> None
         f"reduced model of the TiO2-x film (error {100 * error:.2g} % of its window). Where devices"
         f" differ by {100 * config.hurts.speed:g} % in speed and "
         f"{100 * config.hurts.resistance:g} % in resistance, in points against plain transfer: "
-        f"{said['hurts', 'noise - transfer']} by tuned noise, "
+        f"{said['hurts', 'noise - transfer']} by training with noise, "
         f"{said['hurts', 'physical - transfer']} by training through the device, "
         f"which is {said['hurts', 'physical - noise']} against noise. Where they hardly differ: "
         f"{said['mild', 'noise - digital']} and {said['mild', 'physical - digital']} against the "

@@ -63,6 +63,9 @@ NAMES = {
     "without_wires": "exact gradient, read without wires",
 }
 
+CHOSEN = ("wires", "shares")
+"""Evaluated on validation images, too: to choose their settings by."""
+
 
 @dataclass
 class Config:
@@ -119,7 +122,8 @@ def run(config: Config, run: RunFolder) -> None:
     }
     found = run.stage("accuracy", lambda: accuracies(run, digital, models, dataset))
     found["digital"] = np.asarray(reached)
-    run.metric("accuracy_shares_validation", float(found["shares_validation"]))
+    for name in CHOSEN:
+        run.metric(f"accuracy_{name}_validation", float(found[f"{name}_validation"]))
     maps = run.stage("maps", lambda: first_array(config, written, models["wires"]))
     report(config, run, dataset, found, tuned, tuned_noise, maps)
 
@@ -190,8 +194,8 @@ def accuracies(run, digital, models, dataset) -> dict:
         for name, model in models.items():
             kept = keep_arrays(model)
             found[name] = accuracy(kept, test)
-            if name == "shares":
-                found["shares_validation"] = accuracy(kept, dataset.validation)
+            if name in CHOSEN:
+                found[f"{name}_validation"] = accuracy(kept, dataset.validation)
             progress.advance()
         without = rewired(digital, nnx.state(models["wires"], nnx.Param))
         found["without_wires"] = accuracy(without, test)

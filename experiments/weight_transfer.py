@@ -85,7 +85,7 @@ class Config:
     """From weights to levels; the first one gives the metrics without a suffix."""
     chips: int = 10
     delay_bits: list[int] = field(default_factory=lambda: [4])
-    """Bits at which the accuracy against the delay is shown."""
+    """Bits at which the accuracy against the delay is shown; empty for none."""
     error_scale: list[float] = field(
         default_factory=lambda: [1e-3, 2e-3, PUBLISHED_INDEX, 1e-2, 2e-2, 5e-2, 0.1]
     )
@@ -96,11 +96,10 @@ class Config:
     def __post_init__(self) -> None:
         """Check what nothing else checks."""
         for name in ("bits", "delay_bits"):
-            wrong = [b for b in getattr(self, name) if b < 1]
-            if wrong or not getattr(self, name):
+            given = getattr(self, name)
+            if any(b < 1 for b in given) or (name == "bits" and not given):
                 raise ValueError(
-                    f"Argument `{name}` must be whole numbers of at least 1, "
-                    f"but is {getattr(self, name)}."
+                    f"Argument `{name}` must be whole numbers of at least 1, but is {given}."
                 )
         if not self.mappings:
             raise ValueError("Argument `mappings` must name at least one, but is empty.")
@@ -139,12 +138,14 @@ def run(config: Config, run: RunFolder) -> None:
             f"accuracy_{name}",
             lambda m=mapping, s=space: transfer(config, run, model, test, tables, m, s),
         )
-    later = run.stage("delay", lambda: against_delay(config, run, model, test, tables))
+    later = None
+    if config.delay_bits:
+        later = run.stage("delay", lambda: against_delay(config, run, model, test, tables))
     errors = None
     if config.error_scale:
         errors = run.stage("error_scale", lambda: against_error(config, run, model, test, tables))
     forgetting = None
-    if config.show_contrast:
+    if config.show_contrast and later is not None:
         others = level_tables(config.contrast, run, name="contrast")
         forgetting = run.stage(
             "contrast_delay", lambda: against_delay(config, run, model, test, others)
@@ -160,7 +161,8 @@ def run(config: Config, run: RunFolder) -> None:
     report_levels(run, config, tables)
     if errors is not None:
         report_error_scale(run, config, digital, errors)
-    report_delay(run, config, digital, later, forgetting)
+    if later is not None:
+        report_delay(run, config, digital, later, forgetting)
     report_cost(run, config, model, tables, needed)
     write_results(run, config, results)
 

@@ -102,11 +102,23 @@ def test_killed_at_any_moment_it_ends_with_the_same_metrics(undisturbed, tmp_pat
     assert read(out, "timings.json")["starts"] == 5
 
 
+@pytest.mark.slow
+def test_without_delays_on_tiles(tmp_path):
+    out = tmp_path / "run"
+    words = ["delay_bits=[]", "error_scale=[]", "hardware=tiles", "hardware.rows=16"]
+    assert cli.main(["run", "quickstart", *SMALL, *words, "--out", str(out)]) == 0
+    m = read(out)
+    assert not [name for name in m if "_after_" in name]
+    # Eight-bit converters and noise of the outputs cost a network of three bits less than a tenth.
+    assert abs(m["accuracy_bits_3_mean"] - m["accuracy_bits_3_ideal"]) < 0.1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["network.name=lenet"], "did you mean 'lenet5'?"),
         (["bits=[0,3]"], "Argument `bits` must be whole numbers of at least 1, but is [0, 3]"),
+        (["bits=[]"], "Argument `bits` must be whole numbers of at least 1, but is []"),
         (["chips=0"], "Argument `chips` must be a whole number of at least 1, but is 0"),
         (["error=exact"], "Argument `error` must be one of empirical, gaussian, student_t"),
         (["programming.levels=[]"], "Argument `levels` must name at least one, but is empty"),

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from .. import sharding
-from .._checks import check_between, check_positive, check_whole
+from .._checks import check_between, check_choice, check_positive, check_whole
 from .._types import Array, Float, Int
 from ..data import Split, to_float
 from ..networks import split_tiles
@@ -43,7 +43,9 @@ class AnalogTraining:
     One trainer for all families (`AbstractFamily`): each step is on the chip that the family makes.
     Wires are solved once a step, whatever the batch, so that a few steps of large batches are
     cheaper than epochs of small ones. Adam; the learning rate rises linearly over a tenth of all
-    steps and falls to zero as half a cosine. Normalisations keep their running statistics.
+    steps and falls to zero as half a cosine. Batch normalisations train on the statistics that
+    `statistics` names: those of a batch are the chip's own and hide what it does to a channel,
+    which an evaluation with running ones then meets unprepared.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class AnalogTraining:
         family: AbstractFamily | None = None,
         family_rate: float = 1.0,
         clip_sigma: float | None = None,
+        statistics: str = "batch",
         seed: int = 0,
         mesh: Mesh | None = None,
     ):
@@ -76,6 +79,8 @@ class AnalogTraining:
             family_rate: Learning rate of what the family trains, over that of the parameters.
             clip_sigma: After each step every kernel is clipped to this many of its own standard
                 deviations, as in `TrainingConfig`; None does not clip.
+            statistics: Of batch normalisations: ``"batch"``, which running ones follow, or
+                ``"running"``: those that the model comes with, in training as in evaluation.
             seed: Of the batches and chips.
             mesh: Devices that share each batch, and the arrays of a layer if the mesh has more than
                 one along `tiles` (`analogjax.sharding`); None for the surrounding ones. Draws are
@@ -91,14 +96,15 @@ class AnalogTraining:
         check_positive("family_rate", family_rate)
         if clip_sigma is not None:
             check_positive("clip_sigma", clip_sigma)
-        self.clip_sigma = clip_sigma
+        check_choice("statistics", statistics, ("batch", "running"))
+        self.clip_sigma, self.statistics = clip_sigma, statistics
         check_between("batch", float(batch), 1.0, float(len(split.y)))
         self.steps, self.batch, self.seed = steps, batch, seed
         self.mesh = sharding.chosen(mesh)
         sharding.check_shared(batch, self.mesh)
         self.x, self.y = self._inputs(split)
         model = split_tiles(analog, self.mesh)
-        model.train()
+        self._set(model)
         self.family = Precise() if family is None else family
         self._family = sharding.place(self.family, self.mesh)
         trained = self.family.start(model)
@@ -154,7 +160,7 @@ class AnalogTraining:
         """
         check_between("split", float(len(split.y)), float(len(self.y)), float(len(self.y)))
         model = split_tiles(analog, self.mesh)
-        model.train()
+        self._set(model)
         family = self.family if family is None else family
         trained = family.start(model)
         graph, parameters, other = nnx.split(model, nnx.Param, ...)
@@ -229,6 +235,13 @@ class AnalogTraining:
     def trained(self, tuned: Tuned) -> PyTree:
         """Return what the family has trained, as `AbstractFamily.chip` takes it."""
         return sharding.local(tuned.state.parameters[1], self.mesh)
+
+    def _set(self, model: nnx.Module) -> None:
+        """Have a model compute as its training does."""
+        if self.statistics == "batch":
+            model.train()
+        else:
+            model.eval()
 
     def _inputs(self, split: Split) -> tuple[Array, Array]:
         """Return inputs and labels, whole on every device."""

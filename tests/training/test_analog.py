@@ -120,3 +120,25 @@ def test_training_behind_a_normalisation_stays_finite():
     done = through(training, training.start(), 10)
     assert np.isfinite(done.loss).all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(done.state.parameters))
+
+
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_statistics_of_normalisations(split, statistics):
+    hardware = Hardware(DeviceStatistics(1e3, 4e4), MAPPING, bits=None)
+    start = convert_to_analog(_Normalised(nnx.Rngs(0)), hardware)
+    training = AnalogTraining(
+        start, split, steps=3, batch=120, learning_rate=0.01, statistics=statistics
+    )
+    done = through(training, training.start(), 3)
+    made = training.model(done)
+    before, after = (jax.tree.leaves(nnx.state(m, nnx.BatchStat)) for m in (start, made))
+    kept = all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    evaluated = float(done.loss[0]) == pytest.approx(cross_entropy(start, split), rel=1e-5)
+    assert kept == evaluated == (statistics == "running")
+    # Scales and shifts are trained either way.
+    assert np.abs(made.norm.scale[...] - start.norm.scale[...]).max() > 1e-3
+
+
+def test_unknown_statistics_are_refused(split):
+    with pytest.raises(ValueError, match="Argument `statistics` must be one of"):
+        AnalogTraining(analog(), split, **OPTIONS, statistics="frozen")
