@@ -82,6 +82,9 @@ class Config:
     """Validation images for the choice among them."""
     tuning_chips: int = 3
     chips: int = 10
+    measured: int = 0
+    """Training images on which every chip measures the statistics of its batch normalisations, and
+    on whose like it is trained; 0 for those of the digital network in both."""
     images: int | None = None
     """Test images used; null for all."""
 
@@ -170,7 +173,7 @@ class Study:
             learning_rate=self.config.learning_rate * (option if noise else 1.0),
             family=NoiseInjection() if noise else self.physical,
             family_rate=1.0 if noise else option,
-            statistics="running",
+            statistics="batch" if self.config.measured else "running",
             seed=self.run.seed + seed,
         )
         name = f"{self.case}_{kind}_{seed}_{option:g}"
@@ -191,7 +194,10 @@ class Study:
     def on_chips(self, model, trained, split, *, role: str, chips: int):
         """Return accuracy and failed devices on held-out chips, written through the device."""
         keys = held_out_keys(self.run.seed, chips, role=role)
-        found = evaluate_on_chips(model, self.physical, trained, split, chips=keys)
+        measured = self.train.x[: self.config.measured] if self.config.measured else None
+        found = evaluate_on_chips(
+            model, self.physical, trained, split, chips=keys, measured=measured
+        )
         return found.accuracy[0], found.failed[0]
 
     def tune(self, model) -> dict[str, float]:

@@ -26,6 +26,7 @@ from .evaluate import accuracy_over_chips as accuracy_over_chips
 from .evaluate import chip_keys as chip_keys
 from .lenet import LeNet5 as LeNet5
 from .mlp import MLP as MLP
+from .normalisation import remeasure_statistics as remeasure_statistics
 from .resnet import ResNet as ResNet
 from .resnet import ResNet18 as ResNet18
 from .resnet import ResNet34 as ResNet34

@@ -29,6 +29,7 @@ from ..networks import (
     compensate_drift,
     keep_arrays,
     read_analog_weights,
+    remeasure_statistics,
     split_tiles,
 )
 from .families import AbstractFamily
@@ -100,6 +101,7 @@ def evaluate_on_chips(
     chips: Array,
     times: Sequence[float] = (0.0,),
     compensate: bool = False,
+    measured: Array | np.ndarray | None = None,
     batch: int = 1000,
     advance: Callable[[], Any] | None = None,
     mesh: Mesh | None = None,
@@ -120,6 +122,9 @@ def evaluate_on_chips(
         times: Times since programming [s].
         compensate: Whether every layer's outputs are scaled by what random vectors have lost since
             programming (global drift compensation, see `analogjax.networks.compensate_drift`).
+        measured: Inputs on which every chip, at every time, measures the statistics of its batch
+            normalisations anew (`analogjax.networks.remeasure_statistics`); None for those that the
+            network comes with.
         batch: Inputs per forward pass.
         advance: Called after each chip and time, as `Progress.advance`.
         mesh: Devices of which each evaluates chips of its own, and which share the arrays of a
@@ -151,6 +156,8 @@ def evaluate_on_chips(
     graph, state = nnx.split(model)
     parts = [(x[i : i + batch], labels[i : i + batch]) for i in range(0, len(labels), batch)]
     parts, state, family, trained = sharding.place((parts, state, family, trained), mesh)
+    if measured is not None:
+        measured = sharding.place(jnp.asarray(measured), mesh)
     # As many at a time as there are devices, a chip on each.
     together, keys = sharding.shares(mesh), sharding.filled(chips, mesh)
     groups = [
@@ -162,7 +169,7 @@ def evaluate_on_chips(
         for i, group in enumerate(groups):
             at = jnp.asarray(t, jnp.float32)
             (on_chip, held), bad = _on_chips(
-                graph, state, family, trained, group, at, compensate=compensate, mesh=mesh
+                graph, state, family, trained, group, at, measured, compensate=compensate, mesh=mesh
             )
             # Queued: an accelerator never waits.
             right.append(
@@ -186,7 +193,7 @@ def evaluate_on_chips(
 
 @eqx.filter_jit
 def _on_chips(
-    graph, state, family, trained, keys, t, *, compensate: bool, mesh: Mesh | None
+    graph, state, family, trained, keys, t, measured, *, compensate: bool, mesh: Mesh | None
 ) -> Any:
     """Return the network on a chip of each device, its arrays solved, and how many devices failed.
 
@@ -195,18 +202,21 @@ def _on_chips(
     others = []
 
     def program(keys: Array, given: Any) -> PyTree:
-        (key,), (state, family, trained, t) = keys, given
+        (key,), (state, family, trained, t, measured) = keys, given
         analog = nnx.merge(graph, state)
         chip = family.chip(analog, trained, key=key, t=t)
         model = chip.model
         if compensate:
             new = family.chip(analog, trained, key=key, t=jnp.zeros_like(t)).model
             model = compensate_drift(model, key=jax.random.fold_in(key, 1), before=new)
-        arrays, other = eqx.partition((nnx.split(keep_arrays(model)), chip.failed), eqx.is_array)
+        model = keep_arrays(model)
+        if measured is not None:
+            model = remeasure_statistics(model, measured)
+        arrays, other = eqx.partition((nnx.split(model), chip.failed), eqx.is_array)
         others.append(other)
         return jax.tree.map(lambda x: x[None], arrays)
 
-    given = state, family, trained, t
+    given = state, family, trained, t, measured
     networks, failed = eqx.combine(sharding.by_device(program, mesh)(keys, given), others[-1])
     return networks, sharding.whole(failed, mesh)
 

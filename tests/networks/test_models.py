@@ -290,3 +290,23 @@ def test_the_same_seed_gives_the_same_weights():
 def test_wrong_input_is_told_in_one_sentence(call, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         call(nnx.Rngs(0))
+
+
+def test_remeasured_statistics_are_those_of_the_inputs():
+    model = build("resnet")
+    model.eval()
+    x = images("resnet", 8)
+    new = networks.remeasure_statistics(model, x)
+    # The stem's normalisation sees its convolution; the variance of flax is the biased one.
+    seen = np.asarray(model.conv(x)).reshape(-1, model.conv.out_features)
+    np.testing.assert_allclose(new.norm.mean[...], seen.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(new.norm.var[...], seen.var(0), rtol=1e-4, atol=1e-6)
+    # Evaluated, it is what training saw of this batch; nothing else has changed.
+    trained = nnx.clone(model)
+    trained.train()
+    np.testing.assert_allclose(new(x), trained(x), rtol=1e-4, atol=1e-5)
+    assert new.norm.momentum == model.norm.momentum
+    assert new.norm.use_running_average
+    assert not np.array_equal(new.norm.mean[...], model.norm.mean[...])
+    mlp = build("mlp")
+    assert networks.remeasure_statistics(mlp, images("mlp")) is mlp

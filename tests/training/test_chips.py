@@ -18,7 +18,14 @@ from analogjax.crossbar import (
 )
 from analogjax.crossbar.nonidealities import PowerLawDrift
 from analogjax.data import Split
-from analogjax.networks import MLP, accuracy_over_chips, convert_to_analog, with_hardware
+from analogjax.networks import (
+    MLP,
+    accuracy_over_chips,
+    convert_to_analog,
+    program_analog_weights,
+    remeasure_statistics,
+    with_hardware,
+)
 from analogjax.training import (
     NoiseInjection,
     Physical,
@@ -174,3 +181,25 @@ def test_wrong_arguments(digital, split):
         accuracy_on_chips(analog, NoiseInjection(), (), empty, chips=KEYS)
     with pytest.raises(ValueError, match="role"):
         held_out_keys(0, 3, role="train")
+
+
+def test_statistics_are_measured_on_every_chip(split):
+    class Normalised(nnx.Module):
+        def __init__(self, rngs):
+            options = {"dtype": jnp.float32, "param_dtype": jnp.float32, "rngs": rngs}
+            self.first, self.norm = nnx.Linear(6, 8, **options), nnx.BatchNorm(8, **options)
+            self.second = nnx.Linear(8, 3, **options)
+
+        def __call__(self, x):
+            return self.second(nnx.relu(self.norm(self.first(x))))
+
+    analog = convert_to_analog(Normalised(nnx.Rngs(0)), hardware(0.3))
+    found = evaluate_on_chips(analog, NoiseInjection(), (), split, chips=KEYS, measured=split.x[:64])
+    one_by_one = []
+    for key in KEYS:
+        chip = program_analog_weights(analog, key=key)
+        chip.eval()
+        one_by_one.append(accuracy(remeasure_statistics(chip, split.x[:64]), split))
+    np.testing.assert_allclose(found.accuracy[0], one_by_one, rtol=1e-6)
+    plain = evaluate_on_chips(analog, NoiseInjection(), (), split, chips=KEYS)
+    assert not np.array_equal(found.accuracy, plain.accuracy)
