@@ -193,9 +193,9 @@ def test_learnt_sigma_collapses_without_a_cost(split):
     }.items():
         family = LearntNoise(cost, initial=0.3, floor=0.05, per="layer")
         training = AnalogTraining(
-            analog(), split, steps=60, family=family, family_rate=8.0, **OPTIONS
+            analog(), split, steps=80, family=family, family_rate=8.0, **OPTIONS
         )
-        trained = training.trained(through(training, 60))
+        trained = training.trained(through(training, 80))
         found[name] = float(jax.nn.softplus(trained["head"]))
         # The floor of the hardware stays whatever is learnt.
         assert float(family.sigmas(trained)["head"]) >= 0.05
