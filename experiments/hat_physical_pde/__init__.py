@@ -50,7 +50,7 @@ class Config:
     """Standard deviation of the logarithm of each."""
     solves: int = 1
     """Stretches of a pulse, two solutions of the potential each."""
-    substeps: int = 24
+    substeps: int = 36
     """Steps of the vacancies in each."""
     side_by_side: int = 16
     """Films solved side by side."""
