@@ -194,12 +194,13 @@ def test_statistics_are_measured_on_every_chip(split):
             return self.second(nnx.relu(self.norm(self.first(x))))
 
     analog = convert_to_analog(Normalised(nnx.Rngs(0)), hardware(0.3))
-    found = evaluate_on_chips(analog, NoiseInjection(), (), split, chips=KEYS, measured=split.x[:64])
+    some = split.x[:64]
+    found = evaluate_on_chips(analog, NoiseInjection(), (), split, chips=KEYS, measured=some)
     one_by_one = []
     for key in KEYS:
         chip = program_analog_weights(analog, key=key)
         chip.eval()
-        one_by_one.append(accuracy(remeasure_statistics(chip, split.x[:64]), split))
+        one_by_one.append(accuracy(remeasure_statistics(chip, some), split))
     np.testing.assert_allclose(found.accuracy[0], one_by_one, rtol=1e-6)
     plain = evaluate_on_chips(analog, NoiseInjection(), (), split, chips=KEYS)
     assert not np.array_equal(found.accuracy, plain.accuracy)
