@@ -17,6 +17,9 @@ PRECISIONS = ("float64", "float32")
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
 """Values of the key `platform`; `auto` is what JAX picks (or JAX_PLATFORMS says)."""
 
+_THREADS = 8
+"""Fewest threads of a CPU's pool (XLA reads their number from NPROC)."""
+
 
 def cache_folder() -> Path:
     """Return the folder for what can be computed again: compiled programs, trained weights.
@@ -86,6 +89,10 @@ def set_up(
     # JAX reads the environment at import only, and child processes read nothing else: set both.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = seconds
+    # jaxlib 0.10.1 solves batches of triangular systems in parts on the pool it already runs in:
+    # two batches side by side hold all threads of two cores and wait for ever.
+    if here and (os.cpu_count() or 1) < _THREADS:
+        os.environ.setdefault("NPROC", str(_THREADS))
     os.environ["JAX_ENABLE_X64"] = "1" if precision == "float64" else "0"
     if platform == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
