@@ -92,6 +92,7 @@ class Config:
         """Check what nothing else checks."""
         for name in ("seeds", "steps", "batch", "tuning_images", "tuning_chips", "chips"):
             check_whole(name, getattr(self, name))
+        check_whole("measured", self.measured, 0)
         if not self.rates:
             raise UsageError("Argument `rates` must hold a number or more, but is empty.")
 

@@ -22,7 +22,7 @@ _WORD = jnp.uint32
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _ROUNDS = 13
-"""The fewest with which this generator passes BigCrush (Salmon et al.); JAX's keys take 20."""
+"""Enough to pass BigCrush (Salmon et al.), without the margin of 20 that JAX's keys have."""
 
 
 # Compiled, so that eager mode is fused (and rounds) as compiled code is.

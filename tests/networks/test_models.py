@@ -298,6 +298,7 @@ def test_remeasured_statistics_are_those_of_the_inputs():
     x = images("resnet", 8)
     new = networks.remeasure_statistics(model, x)
     # The stem's normalisation sees its convolution; the variance of flax is the biased one.
+    # Sums in float32, in another order.
     seen = np.asarray(model.conv(x)).reshape(-1, model.conv.out_features)
     np.testing.assert_allclose(new.norm.mean[...], seen.mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(new.norm.var[...], seen.var(0), rtol=1e-4, atol=1e-6)

@@ -169,7 +169,8 @@ def test_training_on_a_chip_reaches_the_weights(digital):
     assert relative(through.head.kernel[...], ideal.head.kernel[...]) < 0.3
 
 
-def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patches():
+@pytest.mark.parametrize("images", [1, 4])
+def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patches(images):
     class One(nnx.Module):
         def __init__(self, layer):
             self.layer = layer
@@ -178,7 +179,7 @@ def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patche
     options = {"use_bias": False, "rngs": nnx.Rngs(1), **F32}
     conv, dense = nnx.Conv(2, 5, (3, 3), padding="VALID", **options), nnx.Linear(18, 5, **options)
     dense.kernel.set_value(conv.kernel[...].reshape(18, 5))
-    x = jax.random.normal(KEY, (1, 9, 9, 2), jnp.float32)
+    x = jax.random.normal(KEY, (images, 9, 9, 2), jnp.float32)
 
     def gradients(layer, key, see):
         analog = convert_to_analog(One(layer), hardware(domain, rows=10)).layer
@@ -191,9 +192,10 @@ def test_gradient_of_a_convolution_is_that_of_a_dense_layer_that_sees_its_patche
         by_weights, by_inputs = jax.jit(jax.grad(loss, argnums=(0, 1)))(weights, x)
         return by_weights.kernel[...].reshape(18, 5), by_inputs
 
-    # One image is one group, whose noise has a key of its own.
-    found = gradients(conv, KEY, lambda x: x)
-    wanted = gradients(dense, jax.random.split(KEY, 1)[0], lambda x: patches(x, (3, 3)))
+    # One image is one group, whose noise has a key of its own; four are two groups, in a loop.
+    keys = (KEY, jax.random.split(KEY, 1)[0]) if images == 1 else (None, None)
+    found = gradients(conv, keys[0], lambda x: x)
+    wanted = gradients(dense, keys[1], lambda x: patches(x, (3, 3)))
     for a, b in zip(found, wanted, strict=True):
         assert float(jnp.abs(b).max()) > 1
         # What is found again in the backward pass is rounded as it was, sums are in another order.

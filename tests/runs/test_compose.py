@@ -194,6 +194,19 @@ def test_set_up_sets_precision_and_keeps_the_users_cache(monkeypatch, tmp_path):
         jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.mark.parametrize(
+    ("cores", "given", "threads"), [(2, None, "8"), (2, "3", "3"), (16, None, None)]
+)
+def test_few_cores_get_more_threads(monkeypatch, cores, given, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    # Set first, so that it is as it was afterwards.
+    monkeypatch.setenv("NPROC", given or "")
+    if given is None:
+        monkeypatch.delenv("NPROC")
+    runs.set_up()
+    assert os.environ.get("NPROC") == threads
+
+
 def test_absent_platform_is_refused(project):
     if jax.default_backend() == "tpu":
         pytest.skip("this machine has what the test takes to be absent")
